@@ -1,0 +1,69 @@
+# make env    .venv with the pinned legacy stack (Python 3.11) and the compiled kernels
+# make demo   the documentation's model, sampled with PyMC3
+# make test   lint and all tests but the slow ones
+PYTHON ?= python3.11
+WORKERS ?= 2
+
+BIN := .venv/bin
+INSTALLED := .venv/.requirements-installed
+BUILT := .venv/.kernels-built
+BENCHMARK := .venv/.benchmark-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h)
+
+.PHONY: env demo test test-slow lint bench docs clean
+.DELETE_ON_ERROR:
+
+env: $(BUILT)
+
+# The venv is complete only with the stamp, so an interrupted install is repeated.
+$(INSTALLED): requirements/build.txt requirements/legacy.txt requirements/development.txt
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "make env needs Python 3.11: '$(PYTHON)' was not found. Install it, or pass PYTHON=/path/to/python3.11."; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "make env needs Python 3.11 (the PyMC3 stack is pinned for it), but '$(PYTHON)' is another version."; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make env needs Python's venv module. On Debian: apt-get install python3.11-venv"; exit 1; }
+	@"$(PYTHON)" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || { \
+	  echo "make env needs Python's C header Python.h. On Debian: apt-get install python3.11-dev"; exit 1; }
+	@command -v "$${CXX:-c++}" >/dev/null || { \
+	  echo "make env needs a C++ compiler. On Debian: apt-get install g++"; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	$(PIP) install -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation -r requirements/legacy.txt -r requirements/development.txt
+	@touch $@
+
+$(BUILT): $(INSTALLED) setup.py pyproject.toml $(KERNELS)
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BENCHMARK): $(INSTALLED) requirements/benchmark.txt
+	$(PIP) install --no-deps -r requirements/benchmark.txt
+	@touch $@
+
+demo: env
+	$(BIN)/python examples/documentation_model.py
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: env
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: env $(BENCHMARK)
+	$(BIN)/python benchmarks/run.py
+
+docs: env
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	rm -rf .venv build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f implicitops/kernels/*.so
+	find implicitops tests -name __pycache__ -type d -prune -exec rm -rf {} +

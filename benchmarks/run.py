@@ -1,0 +1,24 @@
+"""Runs every benchmark, prints the tables and saves them in docs/benchmark-results/: ``make bench``.
+
+Usage: python benchmarks/run.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+BENCHMARKS = ("scalar_root", "theano_op", "start_up")
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all."""
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}: choose from {', '.join(BENCHMARKS)}")
+    for name in names or BENCHMARKS:
+        import_module(name).main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

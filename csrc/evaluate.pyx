@@ -1,0 +1,84 @@
+"""Explicit expressions on a batch: gather a block, one callback, scatter."""
+
+from libc.math cimport isnan
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+
+cdef extern from "implicitops.h" nogil:
+    ctypedef void (*iop_block_function)(int64_t, int64_t, const double *, double *, void *) noexcept nogil
+    ctypedef struct iop_callback:
+        iop_block_function block
+        void *ctx
+    ctypedef struct iop_operation:
+        const int64_t *input_sizes
+        const int64_t *output_sizes
+        int32_t n_inputs
+        int32_t n_outputs
+        const void *data
+
+cdef extern from "lanes.h" nogil:
+    int64_t iop_lanes_per_block(int64_t n, int64_t rows)
+    int64_t iop_row_stride(int64_t lanes)
+    void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
+                    const double *const *inputs, const int64_t *input_strides, double *block)
+    void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
+
+
+cdef int64_t run(const iop_operation *operation, int64_t n, const double *const *inputs,
+                 const int64_t *input_strides, double *const *outputs, int32_t *status,
+                 int64_t *stats) noexcept nogil:
+    """Never fails: an expression that is undefined somewhere is NaN there."""
+    cdef const iop_callback *callback = <const iop_callback *> operation.data
+    cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride
+    cdef int32_t k
+    cdef double *out
+    for k in range(operation.n_inputs):
+        n_in += operation.input_sizes[k]
+    for k in range(operation.n_outputs):
+        n_out += operation.output_sizes[k]
+    lanes = iop_lanes_per_block(n, n_in + n_out)
+    stride = iop_row_stride(lanes)
+    cdef double *block = <double *> malloc((n_in + n_out) * stride * sizeof(double))
+    if block == NULL:
+        return -1
+    while first < n:
+        count = lanes if n - first > lanes else n - first
+        iop_gather(operation, first, count, stride, inputs, input_strides, block)
+        out = block + n_in * stride
+        callback.block(count, stride, block, out, callback.ctx)
+        for k in range(operation.n_outputs):
+            if outputs[k] != NULL:
+                iop_scatter(out, stride, first, count, operation.output_sizes[k], outputs[k])
+            out += operation.output_sizes[k] * stride
+        first += count
+    if status != NULL:
+        for first in range(n):
+            status[first] = 0
+    free(block)
+    return 0
+
+
+cdef class Evaluate:
+    """Compiled expressions: what an Operation needs to evaluate them.
+
+    Parameters
+    ----------
+    bundle : CompiledBundle, inputs and outputs in the order of the operation's, flattened
+    """
+
+    cdef iop_callback data
+    cdef object keep
+
+    def __init__(self, bundle):
+        self.keep = bundle
+        self.data.block = <iop_block_function> <uintptr_t> bundle.block_address
+        self.data.ctx = NULL
+
+    @property
+    def run_address(self):
+        return <uintptr_t> &run
+
+    @property
+    def data_address(self):
+        return <uintptr_t> &self.data

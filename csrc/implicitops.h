@@ -1,0 +1,73 @@
+/* The C interface of implicitops: callbacks below the kernels, one entry point above them.
+ *
+ * Nothing here knows Python.  A *callback* is machine code for the user's expressions; a *kernel* solves a
+ * batch with it; an *operation* is a kernel bound to its callbacks, and iop_run() is the only way in.
+ */
+#ifndef IMPLICITOPS_H
+#define IMPLICITOPS_H
+
+#include <stdint.h>
+
+#define IOP_ABI_VERSION 1
+
+/* Lanes per block of the elementwise kernels: 128 doubles a row keep some thirty rows in a 32 KiB L1 cache. */
+#define IOP_LANES 128
+
+/* Doubles from one row of a block to the next: no power of two, or loads would wait for unrelated stores whose
+ * addresses agree in the last twelve bits. */
+#define IOP_ROW (IOP_LANES + 8)
+
+/* Block form: many parameter sets per call, structure of arrays.  Input r of lane i is in[r * stride + i],
+ * output r of lane i is out[r * stride + i], for 0 <= i < n.  `in` and `out` do not overlap. */
+typedef void (*iop_block_function)(int64_t n, int64_t stride, const double *in, double *out, void *ctx);
+
+/* Scalar form: one parameter set, contiguous inputs and outputs. */
+typedef void (*iop_scalar_function)(const double *in, double *out, void *ctx);
+
+typedef struct {
+    iop_block_function block;
+    iop_scalar_function scalar;
+    void *ctx;            /* passed through; machine code from SymPy ignores it */
+    int32_t n_inputs;
+    int32_t n_outputs;
+} iop_callback;
+
+/* Why a solve ended, per batch element.  The messages are in implicitops/status.py, same order. */
+typedef enum {
+    IOP_CONVERGED = 0,
+    IOP_NO_SIGN_CHANGE = 1,
+    IOP_DISCONTINUITY = 2,
+    IOP_MAX_STEPS = 3,
+    IOP_UNDEFINED = 4,
+    IOP_SINGULAR = 5,
+    IOP_INVALID_INPUT = 6,
+    IOP_STALLED = 7,
+    IOP_INVALID_BRACKET = 8
+} iop_status;
+
+/* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */
+enum { IOP_N_STATS = 4 };
+
+typedef struct iop_operation iop_operation;
+
+/* Runs `operation` on a batch of n elements and returns how many failed.
+ *
+ * inputs[k]       core array of element i begins at inputs[k] + i * input_strides[k] (0 repeats one array)
+ * outputs[k]      core array of element i begins at outputs[k] + i * output_sizes[k]; NULL: not wanted
+ * status          n entries; NULL: not wanted
+ * stats           IOP_N_STATS rows of n entries, a row for each counter; NULL: not wanted
+ */
+typedef int64_t (*iop_run_function)(const iop_operation *operation, int64_t n,
+                                    const double *const *inputs, const int64_t *input_strides,
+                                    double *const *outputs, int32_t *status, int64_t *stats);
+
+struct iop_operation {
+    iop_run_function run;
+    int32_t n_inputs;
+    int32_t n_outputs;
+    const int64_t *input_sizes;  /* doubles per element of each input */
+    const int64_t *output_sizes; /* doubles per element of each output */
+    const void *data;            /* what this kind of kernel needs: callbacks and options */
+};
+
+#endif

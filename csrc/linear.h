@@ -1,0 +1,182 @@
+/* Linear systems of the Newton methods: LU factorisation with partial pivoting, dense or banded, row-major.
+ *
+ * One layout serves both: row i of the matrix is stored from column first(i) on, `width` entries long.  Dense:
+ * first = 0, width = n.  Banded with kl sub- and ku superdiagonals: first = i - kl, width = 2 kl + ku + 1, because
+ * pivoting widens the upper band by kl (G. H. Golub and C. F. Van Loan, Matrix Computations, 2013, section 4.3).
+ */
+#ifndef IMPLICITOPS_LINEAR_H
+#define IMPLICITOPS_LINEAR_H
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "lanes.h"
+
+typedef struct {
+    int64_t n;
+    int64_t lower;  /* kl; n - 1 if dense */
+    int64_t upper;  /* ku; n - 1 if dense */
+    int64_t banded; /* 0: dense storage */
+} iop_matrix_shape;
+
+static inline int64_t iop_matrix_width(const iop_matrix_shape *m) {
+    return m->banded ? 2 * m->lower + m->upper + 1 : m->n;
+}
+
+static inline int64_t iop_matrix_first(const iop_matrix_shape *m, int64_t i) { return m->banded ? i - m->lower : 0; }
+
+static inline int64_t iop_least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static inline int64_t iop_greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Element (i, j) is row(i)[j]. */
+static inline double *iop_row(const iop_matrix_shape *m, double *a, int64_t i) {
+    return a + i * iop_matrix_width(m) - iop_matrix_first(m, i);
+}
+
+static inline const double *iop_const_row(const iop_matrix_shape *m, const double *a, int64_t i) {
+    return a + i * iop_matrix_width(m) - iop_matrix_first(m, i);
+}
+
+/* Last column of row i that elimination can fill. */
+static inline int64_t iop_row_end(const iop_matrix_shape *m, int64_t i) {
+    return m->banded ? iop_least(m->n - 1, i + m->upper + m->lower) : m->n - 1;
+}
+
+/* y -= factor * x over [begin, end]; the loop where all the time goes. */
+IOP_VECTORISED
+static void iop_subtract_rows(const double *restrict x, double factor, double *restrict y, int64_t count) {
+    for (int64_t j = 0; j < count; j++) y[j] -= factor * x[j];
+}
+
+/* P A = L U in place, unit lower L; pivot[k] is the row exchanged with row k.  Returns 0, or 1 if a pivot is zero or
+ * not finite. */
+static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot) {
+    const int64_t n = m->n;
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
+        const int64_t last_column = iop_row_end(m, k);
+        int64_t p = k;
+        double largest = fabs(iop_row(m, a, k)[k]);
+        for (int64_t i = k + 1; i <= last_row; i++) {
+            const double candidate = fabs(iop_row(m, a, i)[k]);
+            if (candidate > largest) {
+                largest = candidate;
+                p = i;
+            }
+        }
+        pivot[k] = (int32_t)p;
+        if (!(largest > 0) || largest > DBL_MAX) return 1;
+        double *row_k = iop_row(m, a, k);
+        if (p != k) {
+            double *row_p = iop_row(m, a, p);
+            /* Multipliers stay where they are: the solves apply exchanges and multipliers in turn. */
+            for (int64_t j = k; j <= last_column; j++) {
+                const double swapped = row_k[j];
+                row_k[j] = row_p[j];
+                row_p[j] = swapped;
+            }
+        }
+        const double inverse = 1 / row_k[k];
+        for (int64_t i = k + 1; i <= last_row; i++) {
+            double *row_i = iop_row(m, a, i);
+            if (row_i[k] == 0) continue;
+            row_i[k] *= inverse;
+            if (last_column > k)
+                iop_subtract_rows(row_k + k + 1, row_i[k], row_i + k + 1, last_column - k);
+        }
+    }
+    return 0;
+}
+
+/* A X = B for `count` right-hand sides in the rows of b (n, count), in place. */
+static void iop_solve(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, double *b, int64_t count) {
+    const int64_t n = m->n;
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
+        double *b_k = b + k * count;
+        if (pivot[k] != k)
+            for (int64_t c = 0; c < count; c++) {
+                const double swapped = b_k[c];
+                b_k[c] = b[pivot[k] * count + c];
+                b[pivot[k] * count + c] = swapped;
+            }
+        for (int64_t i = k + 1; i <= last_row; i++) {
+            const double factor = iop_const_row(m, lu, i)[k];
+            if (factor != 0)
+                for (int64_t c = 0; c < count; c++) b[i * count + c] -= factor * b_k[c];
+        }
+    }
+    for (int64_t i = n - 1; i >= 0; i--) {
+        const double *row = iop_const_row(m, lu, i);
+        const int64_t end = iop_row_end(m, i);
+        double *b_i = b + i * count;
+        for (int64_t j = i + 1; j <= end; j++) {
+            const double factor = row[j];
+            if (factor != 0)
+                for (int64_t c = 0; c < count; c++) b_i[c] -= factor * b[j * count + c];
+        }
+        const double inverse = 1 / row[i];
+        for (int64_t c = 0; c < count; c++) b_i[c] *= inverse;
+    }
+}
+
+/* transpose(A) x = b for one right-hand side, in place. */
+static void iop_solve_transposed(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, double *b) {
+    const int64_t n = m->n;
+    for (int64_t i = 0; i < n; i++) {
+        const double *row = iop_const_row(m, lu, i);
+        const int64_t end = iop_row_end(m, i);
+        b[i] /= row[i];
+        for (int64_t j = i + 1; j <= end; j++) b[j] -= row[j] * b[i];
+    }
+    for (int64_t k = n - 1; k >= 0; k--) {
+        const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
+        for (int64_t i = k + 1; i <= last_row; i++) b[k] -= iop_const_row(m, lu, i)[k] * b[i];
+        if (pivot[k] != k) {
+            const double swapped = b[k];
+            b[k] = b[pivot[k]];
+            b[pivot[k]] = swapped;
+        }
+    }
+}
+
+/* Lower estimate of the one-norm of inverse(diag(columns)) inverse(A) diag(rows): how much a relative error of the
+ * equations is magnified in the unknowns, both in their own scales.  W. W. Hager, SIAM J. Sci. Stat. Comput. 5 (1984)
+ * 311.  `work` holds 2 n doubles; its first n are left as the unscaled direction inverse(A) diag(rows) x of largest
+ * magnification. */
+static double iop_inverse_norm(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, const double *rows,
+                               const double *columns, double *work) {
+    const int64_t n = m->n;
+    double *x = work, *z = work + n, estimate = 0;
+    int64_t best = -1;
+    for (int64_t i = 0; i < n; i++) x[i] = rows[i] / n;
+    for (int step = 0; step < 4; step++) {
+        iop_solve(m, lu, pivot, x, 1);
+        double norm = 0;
+        for (int64_t i = 0; i < n; i++) {
+            norm += fabs(x[i] / columns[i]);
+            z[i] = (x[i] < 0 ? -1.0 : 1.0) / columns[i];
+        }
+        if (!(norm > estimate)) break;
+        estimate = norm;
+        iop_solve_transposed(m, lu, pivot, z);
+        int64_t largest = 0;
+        for (int64_t i = 1; i < n; i++)
+            if (fabs(z[i] * rows[i]) > fabs(z[largest] * rows[largest])) largest = i;
+        if (largest == best) break;
+        best = largest;
+        memset(x, 0, n * sizeof(double));
+        x[largest] = rows[largest];
+    }
+    if (best >= 0) {
+        memset(x, 0, n * sizeof(double));
+        x[best] = rows[best];
+        iop_solve(m, lu, pivot, x, 1);
+    }
+    return estimate;
+}
+
+#endif

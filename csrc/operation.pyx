@@ -1,0 +1,210 @@
+"""Operations, their registry by content name, and the one C entry point through which every face runs them."""
+
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.long cimport PyLong_CheckExact
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.string cimport strcmp
+from libc.stdlib cimport free, malloc
+
+import threading
+
+import numpy as np
+
+
+cdef extern from "implicitops.h" nogil:
+    ctypedef struct iop_operation
+    ctypedef int64_t (*iop_run_function)(const iop_operation *, int64_t, const double *const *, const int64_t *,
+                                         double *const *, int32_t *, int64_t *) noexcept nogil
+    ctypedef struct iop_operation:
+        iop_run_function run
+        int32_t n_inputs
+        int32_t n_outputs
+        const int64_t *input_sizes
+        const int64_t *output_sizes
+        const void *data
+    enum:
+        IOP_N_STATS
+
+cdef enum:
+    MAX_ARGUMENTS = 32  # of the scalar fast path
+
+
+cdef class Operation:
+    """A kernel bound to its callbacks, with the shapes of its inputs and outputs.
+
+    Parameters
+    ----------
+    kernel : RootScalar, Evaluate, ... ; kept alive by the operation
+    input_sizes, output_sizes : sequences of int, doubles per batch element
+    grain : int, smallest part of a batch that is worth a thread
+    """
+
+    cdef iop_operation c
+    cdef int64_t *sizes
+    cdef readonly object kernel
+    cdef readonly tuple input_sizes
+    cdef readonly tuple output_sizes
+    cdef readonly int64_t grain
+
+    def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192):
+        cdef int64_t k
+        self.kernel = kernel
+        self.grain = grain
+        self.input_sizes = tuple(int(s) for s in input_sizes)
+        self.output_sizes = tuple(int(s) for s in output_sizes)
+        self.sizes = <int64_t *> malloc((len(self.input_sizes) + len(self.output_sizes) + 1) * sizeof(int64_t))
+        if self.sizes == NULL:
+            raise MemoryError
+        for k, size in enumerate(self.input_sizes + self.output_sizes):
+            self.sizes[k] = size
+        self.c.run = <iop_run_function> <uintptr_t> kernel.run_address
+        self.c.data = <const void *> <uintptr_t> kernel.data_address
+        self.c.n_inputs = <int32_t> len(self.input_sizes)
+        self.c.n_outputs = <int32_t> len(self.output_sizes)
+        self.c.input_sizes = self.sizes
+        self.c.output_sizes = self.sizes + self.c.n_inputs
+
+    def __dealloc__(self):
+        free(self.sizes)
+
+    @property
+    def address(self):
+        """Address of the ``iop_operation``, for callers in C that keep this object alive."""
+        return <uintptr_t> &self.c
+
+    def run(self, int64_t n, int64_t first, inputs, strides, outputs, status, stats):
+        """Run batch elements first ... first + n - 1 without the GIL.
+
+        Parameters
+        ----------
+        n, first : int
+        inputs : float64 arrays, core dimensions contiguous
+        strides : sequence of int, doubles between batch elements of each input; 0 repeats one element
+        outputs : C-contiguous float64 arrays (or None: not wanted), of all batch elements
+        status : int32 array (batch,), or None
+        stats : int64 array (N_STATS, n) of this part of the batch, or None
+
+        Returns
+        -------
+        int, how many elements failed
+        """
+        cdef int64_t k, n_in = self.c.n_inputs, n_out = self.c.n_outputs, failed
+        cdef const double **c_inputs = <const double **> malloc((n_in + n_out + 1) * sizeof(double *))
+        cdef int64_t *c_strides = <int64_t *> malloc((n_in + 1) * sizeof(int64_t))
+        cdef double **c_outputs = <double **> c_inputs + n_in
+        cdef const double[:] source
+        cdef double[::1] target
+        cdef int32_t[::1] status_view
+        cdef int64_t[::1] stats_view
+        cdef int32_t *c_status = NULL
+        cdef int64_t *c_stats = NULL
+        try:
+            for k in range(n_in):
+                c_strides[k] = strides[k]
+                c_inputs[k] = <const double *> <uintptr_t> inputs[k].ctypes.data + first * c_strides[k]
+            for k in range(n_out):
+                c_outputs[k] = NULL
+                if outputs[k] is not None and outputs[k].size:
+                    target = outputs[k].reshape(-1)
+                    c_outputs[k] = &target[0] + first * self.c.output_sizes[k]
+            if status is not None and status.size:
+                status_view = status
+                c_status = &status_view[0] + first
+            if stats is not None and stats.size:
+                stats_view = stats.reshape(-1)
+                c_stats = &stats_view[0]
+            with nogil:
+                failed = self.c.run(&self.c, n, c_inputs, c_strides, c_outputs, c_status, c_stats)
+        finally:
+            free(c_inputs)
+            free(c_strides)
+        if failed < 0:
+            raise MemoryError(f"no memory for the workspace of {n} batch elements")
+        return failed
+
+    def solve_scalars(self, tuple arguments):
+        """First output for plain numbers, or None if an argument is anything else or the solve failed.
+
+        The shortest way from Python to a kernel; whoever gets None takes the long one, which explains.
+        """
+        cdef Py_ssize_t k, n = PyTuple_GET_SIZE(arguments)
+        cdef double values[MAX_ARGUMENTS]
+        cdef const double *inputs[MAX_ARGUMENTS]
+        cdef int64_t strides[MAX_ARGUMENTS]
+        cdef double *outputs[4]
+        cdef double value
+        cdef object argument
+        if n != self.c.n_inputs or n > MAX_ARGUMENTS or self.c.n_outputs > 4:
+            return None
+        for k in range(n):
+            argument = <object> PyTuple_GET_ITEM(arguments, k)
+            if PyFloat_Check(argument):
+                values[k] = PyFloat_AS_DOUBLE(argument)
+            elif PyLong_CheckExact(argument):
+                values[k] = argument
+            else:
+                return None
+            inputs[k] = &values[k]
+            strides[k] = 0
+        for k in range(self.c.n_outputs):
+            outputs[k] = NULL
+        outputs[0] = &value
+        if self.c.run(&self.c, 1, inputs, strides, outputs, NULL, NULL) != 0:
+            return None
+        return float64(value)
+
+
+float64 = np.float64
+N_STATS = IOP_N_STATS
+
+# -- registry ---------------------------------------------------------------------------------------------
+# C callers find operations by name, because a name survives pickling, saving and another process; an
+# address does not.  A registered operation lives as long as the process: graphs may hold its address.
+
+cdef struct Entry:
+    const char *name
+    const iop_operation *operation
+    Entry *next
+
+cdef Entry *entries = NULL
+_registered = {}
+_registry_lock = threading.Lock()
+
+
+def register(str name not None, Operation operation not None):
+    """Make an operation known to C callers under a content name; registering it again does nothing."""
+    global entries
+    with _registry_lock:
+        if name in _registered:
+            return
+        encoded = name.encode()
+        _registered[name] = (operation, encoded)
+        entry = <Entry *> malloc(sizeof(Entry))
+        entry.name = encoded
+        entry.operation = &operation.c
+        entry.next = entries
+        entries = entry
+
+
+def registered(str name not None):
+    """Operation of that name, or None."""
+    found = _registered.get(name)
+    return None if found is None else found[0]
+
+
+cdef api const iop_operation *iop_find(const char *name) noexcept nogil:
+    """Operation of that name, or NULL if this process has not registered it."""
+    cdef Entry *entry = entries
+    while entry != NULL:
+        if strcmp(entry.name, name) == 0:
+            return entry.operation
+        entry = entry.next
+    return NULL
+
+
+cdef api int64_t iop_run(const iop_operation *operation, int64_t n, const double *const *inputs,
+                         const int64_t *input_strides, double *const *outputs, int32_t *status,
+                         int64_t *stats) noexcept nogil:
+    """The one C entry point: see iop_run_function in implicitops.h."""
+    return operation.run(operation, n, inputs, input_strides, outputs, status, stats)

@@ -1,0 +1,331 @@
+"""Roots of systems, one batch element after the other: the driver. Newton's method itself is in root_system.h.
+
+An element passes through: start -> damped Newton -> (on failure, from the start again: Levenberg-Marquardt, then
+Newton) -> verification -> derivatives from the factorisation at the root.
+"""
+
+from libc.float cimport DBL_EPSILON
+from libc.math cimport NAN, fabs
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+
+cdef extern from "implicitops.h" nogil:
+    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
+    ctypedef struct iop_callback:
+        iop_scalar_function scalar
+        void *ctx
+    ctypedef struct iop_operation:
+        const int64_t *input_sizes
+        const int64_t *output_sizes
+        int32_t n_inputs
+        const void *data
+    ctypedef enum iop_status:
+        IOP_CONVERGED, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_STALLED
+
+cdef extern from "linear.h" nogil:
+    ctypedef struct iop_matrix_shape:
+        int64_t n, lower, upper, banded
+    int64_t iop_matrix_width(const iop_matrix_shape *)
+    void iop_solve(const iop_matrix_shape *, const double *lu, const int32_t *pivot, double *b, int64_t count)
+
+cdef extern from "root_system.h" nogil:
+    ctypedef struct iop_root_system:
+        iop_callback start, residual, parameter, second
+        iop_matrix_shape shape
+        int64_t n_params, n_entries, n_parameter_entries, derivatives, max_steps
+        const int32_t *rows
+        const int32_t *columns
+        const int32_t *parameter_rows
+        const int32_t *parameter_columns
+        const double *lower
+        const double *upper
+        const double *atol
+        double rtol
+    ctypedef struct iop_root_workspace:
+        double *point
+        double *trial
+        double *values
+        double *trial_values
+        double *matrix
+        double *step
+        double *simplified
+        double *weight
+        double *normal
+        double *gradient
+        double *work
+        int32_t *pivot
+        int64_t iterations, evaluations, factorisations, fallback
+    void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
+    int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
+    int iop_all_finite(const double *, int64_t)
+    int iop_correction_is_small(const iop_root_system *, const double *, const double *, double)
+    int iop_residual_is_rounding(const iop_root_system *, const double *, const double *, double, double *)
+    void iop_correction(const iop_root_system *, iop_root_workspace *, const double *, double *)
+    iop_status iop_damped_newton(const iop_root_system *, iop_root_workspace *)
+    iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double *)
+    int iop_is_regular(const iop_root_system *, iop_root_workspace *)
+
+
+cdef struct Element:
+    # What one element needs beyond the workspace of Newton's method.
+    double *guess
+    double *sensitivity   # (n, p)
+    double *parameter     # entries of F_theta
+    double *seed          # x, theta, u, a, v, b: input of the second-derivative callback
+    double *columns       # (n, p) right-hand sides of a row of the Hessian
+
+
+cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
+                 const int64_t *input_strides, double *const *outputs, int32_t *status,
+                 int64_t *stats) noexcept nogil:
+    cdef const iop_root_system *s = <const iop_root_system *> operation.data
+    cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0
+    cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
+    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n * p + s.n_parameter_entries
+                         + 3 * (n + p) + n * p)
+    cdef double *memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
+    cdef iop_root_workspace w
+    cdef Element e
+    cdef int code
+    if memory == NULL:
+        return -1
+    w.point = memory
+    w.trial = w.point + n + p
+    w.values = w.trial + n + p
+    w.trial_values = w.values + n_values
+    w.matrix = w.trial_values + n_values
+    w.normal = w.matrix + n_matrix
+    w.step = w.normal + n_matrix
+    w.simplified = w.step + n
+    w.weight = w.simplified + n
+    w.gradient = w.weight + n
+    w.work = w.gradient + n
+    e.guess = w.work + 2 * n
+    e.sensitivity = e.guess + 2 * n
+    e.parameter = e.sensitivity + n * p
+    e.seed = e.parameter + s.n_parameter_entries
+    e.columns = e.seed + 3 * (n + p)
+    w.pivot = <int32_t *> (e.columns + n * p)
+    for i in range(n_batch):
+        at = n
+        for k in range(operation.n_inputs):
+            for j in range(operation.input_sizes[k]):
+                if at < n + p:
+                    w.point[at] = inputs[k][i * input_strides[k] + j]
+                else:
+                    e.guess[at - n - p] = inputs[k][i * input_strides[k] + j]
+                at += 1
+        memcpy(w.trial + n, w.point + n, p * sizeof(double))
+        w.iterations = w.evaluations = w.factorisations = w.fallback = 0
+        code = solve(s, &w, &e)
+        if code == IOP_CONVERGED:
+            code = finish(s, &w, &e, i, outputs)
+        if code != IOP_CONVERGED:
+            failed += 1
+            for k in range(4):
+                if outputs[k] != NULL:
+                    for j in range(operation.output_sizes[k]):
+                        outputs[k][i * operation.output_sizes[k] + j] = NAN
+        if status != NULL:
+            status[i] = code
+        if stats != NULL:
+            stats[i] = w.iterations
+            stats[n_batch + i] = w.evaluations
+            stats[2 * n_batch + i] = w.factorisations
+            stats[3 * n_batch + i] = w.fallback
+    free(memory)
+    return failed
+
+
+cdef int begin(const iop_root_system *s, iop_root_workspace *w, Element *e) noexcept nogil:
+    """Puts the guess into the workspace and evaluates there."""
+    cdef int64_t n = s.shape.n, i
+    cdef double mean = 0
+    for i in range(n):
+        w.point[i] = e.guess[i]
+        mean += fabs(e.guess[i]) / n
+    for i in range(n):
+        w.weight[i] = fabs(e.guess[i]) if e.guess[i] != 0 else (mean if mean > 0 else 1.0)
+    iop_evaluate_system(s, w, w.point, w.values)
+    return IOP_CONVERGED if iop_all_finite(w.values, n) else IOP_UNDEFINED
+
+
+cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noexcept nogil:
+    """Brings the workspace to a root, or says why not."""
+    cdef int code
+    if not iop_all_finite(w.point + s.shape.n, s.n_params):
+        return IOP_INVALID_INPUT
+    if s.start.scalar != NULL:
+        s.start.scalar(w.point + s.shape.n, e.guess, s.start.ctx)
+    if not iop_all_finite(e.guess, s.shape.n):
+        return IOP_INVALID_INPUT
+    code = begin(s, w, e)
+    if code != IOP_CONVERGED:
+        return code
+    code = iop_damped_newton(s, w)
+    if code == IOP_CONVERGED:
+        code = verify(s, w)
+        if code == IOP_CONVERGED or code == IOP_SINGULAR:
+            return code
+    if code == IOP_MAX_STEPS:
+        return code
+    w.fallback = 1
+    code = begin(s, w, e)
+    if code == IOP_CONVERGED:
+        code = iop_levenberg_marquardt(s, w, w.simplified)
+    if code == IOP_CONVERGED:
+        code = iop_damped_newton(s, w)
+    if code == IOP_CONVERGED:
+        code = verify(s, w)
+    return code
+
+
+cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
+    """Factorises F_x at the point and decides whether it is a root, regular to working precision.
+
+    It is one if every residual is rounding error or the Newton correction is within the tolerance.
+    """
+    cdef int64_t n = s.shape.n
+    if not iop_all_finite(w.values, 2 * n + s.n_entries):
+        return IOP_UNDEFINED
+    if iop_factorise_system(s, w, w.values):
+        return IOP_SINGULAR
+    iop_correction(s, w, w.values, w.step)
+    if not iop_all_finite(w.step, n):
+        return IOP_SINGULAR
+    if not (iop_residual_is_rounding(s, w.point, w.values, 16, w.work)
+            or iop_correction_is_small(s, w.point, w.step, 1)):
+        return IOP_STALLED
+    if not iop_is_regular(s, w):
+        return IOP_SINGULAR
+    return IOP_CONVERGED
+
+
+cdef int finish(const iop_root_system *s, iop_root_workspace *w, Element *e, int64_t i,
+                double *const *outputs) noexcept nogil:
+    """Writes value, derivatives and error estimate from the factorisation at the root."""
+    cdef int64_t n = s.shape.n, p = s.n_params, j, k
+    if outputs[0] != NULL:
+        memcpy(outputs[0] + i * n, w.point, n * sizeof(double))
+    if outputs[3] != NULL:
+        # The Newton correction that is left, and what the factorisation makes of rounding in F.
+        for j in range(n):
+            w.step[j] = -w.values[j]
+            w.gradient[j] = 4 * DBL_EPSILON * w.values[n + j]
+        iop_solve(&s.shape, w.matrix, w.pivot, w.step, 1)
+        iop_solve(&s.shape, w.matrix, w.pivot, w.gradient, 1)
+        for j in range(n):
+            outputs[3][i * n + j] = fabs(w.step[j]) + fabs(w.gradient[j]) + 4 * DBL_EPSILON * fabs(w.point[j])
+    if s.derivatives < 1:
+        return IOP_CONVERGED
+    s.parameter.scalar(w.point, e.parameter, s.parameter.ctx)
+    memset(e.sensitivity, 0, n * p * sizeof(double))
+    for k in range(s.n_parameter_entries):
+        e.sensitivity[s.parameter_rows[k] * p + s.parameter_columns[k]] = -e.parameter[k]
+    iop_solve(&s.shape, w.matrix, w.pivot, e.sensitivity, p)
+    if not iop_all_finite(e.sensitivity, n * p):
+        return IOP_SINGULAR
+    if outputs[1] != NULL:
+        memcpy(outputs[1] + i * n * p, e.sensitivity, n * p * sizeof(double))
+    if s.derivatives >= 2 and outputs[2] != NULL:
+        hessian(s, w, e, outputs[2] + i * n * p * p)
+    return IOP_CONVERGED
+
+
+cdef void hessian(const iop_root_system *s, iop_root_workspace *w, Element *e, double *target) noexcept nogil:
+    """x_jk from F_x x_jk = -D2F[(S_j, e_j), (S_k, e_k)], one row of right-hand sides at a time."""
+    cdef int64_t n = s.shape.n, p = s.n_params, i, j, k
+    cdef double *u = e.seed + n + p
+    cdef double *v = u + n + p
+    memcpy(e.seed, w.point, (n + p) * sizeof(double))
+    for j in range(p):
+        memset(u + n, 0, p * sizeof(double))
+        u[n + j] = 1
+        for i in range(n):
+            u[i] = e.sensitivity[i * p + j]
+        for k in range(p):
+            memset(v + n, 0, p * sizeof(double))
+            v[n + k] = 1
+            for i in range(n):
+                v[i] = e.sensitivity[i * p + k]
+            s.second.scalar(e.seed, w.step, s.second.ctx)
+            for i in range(n):
+                e.columns[i * p + k] = -w.step[i]
+        iop_solve(&s.shape, w.matrix, w.pivot, e.columns, p)
+        for i in range(n):
+            for k in range(p):
+                target[(i * p + j) * p + k] = e.columns[i * p + k]
+
+
+# -- Python face ------------------------------------------------------------------------------------------
+
+cdef class RootSystem:
+    """A root finder for systems bound to its callbacks: what an Operation needs to run it.
+
+    Parameters
+    ----------
+    residual : compiled bundle (x, theta) -> F, rounding scale, entries of F_x sorted by row
+    parameter : compiled bundle (x, theta) -> entries of F_theta, or None without derivatives
+    second : compiled bundle (x, theta, u, a, v, b) -> D2F[(u, a), (v, b)], or None below order 2
+    start : compiled bundle theta -> guess, or None if the guess is the trailing input
+    entries, parameter_entries : int32 arrays (2, count), rows and columns
+    bandwidths : (lower, upper) for banded storage, or None for dense
+    lower, upper, atol : float64 arrays (n,)
+    rtol : float
+    max_steps, derivatives : int
+    """
+
+    cdef iop_root_system data
+    cdef tuple keep
+    #: Counters of one solve, in the order in which the kernel writes them; fallback is 1 if Levenberg-Marquardt
+    #: steps were needed.
+    stat_names = ("iterations", "evaluations", "factorisations", "fallback")
+
+    def __init__(self, *, residual, parameter, second, start, entries, parameter_entries, bandwidths, int64_t n_params,
+                 lower, upper, atol, double rtol, int64_t max_steps, int64_t derivatives):
+        cdef int64_t n = len(atol)
+        entries = np.ascontiguousarray(entries, dtype=np.int32)
+        parameter_entries = np.ascontiguousarray(parameter_entries, dtype=np.int32)
+        lower, upper, atol = (np.ascontiguousarray(a, dtype=np.float64) for a in (lower, upper, atol))
+        self.keep = (residual, parameter, second, start, entries, parameter_entries, lower, upper, atol)
+        self.data.residual = as_callback(residual)
+        self.data.parameter = as_callback(parameter)
+        self.data.second = as_callback(second)
+        self.data.start = as_callback(start)
+        self.data.shape.n = n
+        self.data.shape.banded = bandwidths is not None
+        self.data.shape.lower, self.data.shape.upper = bandwidths if bandwidths is not None else (n - 1, n - 1)
+        self.data.n_params = n_params
+        self.data.n_entries = entries.shape[1]
+        self.data.rows = <const int32_t *> <uintptr_t> entries[0].ctypes.data
+        self.data.columns = <const int32_t *> <uintptr_t> entries[1].ctypes.data
+        self.data.n_parameter_entries = parameter_entries.shape[1]
+        self.data.parameter_rows = <const int32_t *> <uintptr_t> parameter_entries[0].ctypes.data
+        self.data.parameter_columns = <const int32_t *> <uintptr_t> parameter_entries[1].ctypes.data
+        self.data.lower = <const double *> <uintptr_t> lower.ctypes.data
+        self.data.upper = <const double *> <uintptr_t> upper.ctypes.data
+        self.data.atol = <const double *> <uintptr_t> atol.ctypes.data
+        self.data.rtol = rtol
+        self.data.max_steps = max_steps
+        self.data.derivatives = derivatives
+
+    @property
+    def run_address(self):
+        return <uintptr_t> &run
+
+    @property
+    def data_address(self):
+        return <uintptr_t> &self.data
+
+
+cdef iop_callback as_callback(bundle):
+    cdef iop_callback callback
+    callback.scalar = NULL
+    callback.ctx = NULL
+    if bundle is not None:
+        callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
+    return callback

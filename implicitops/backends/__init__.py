@@ -1,0 +1,49 @@
+"""Which framework a call belongs to, found from its arguments' types; no framework is imported here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from implicitops.backends import numpy as numpy_backend
+from implicitops.problems.base import Problem
+from implicitops.problems.validation import did_you_mean
+from implicitops.status import ArgumentError
+
+#: Frameworks by the name of the module that a user imports; each has an adapter of the same name here.
+FRAMEWORKS = ("theano",)
+
+_owner_by_type: dict[type, str | None] = {}
+
+
+def owner(argument: Any) -> str | None:
+    """Name of the framework that an argument belongs to, or None for numbers and arrays."""
+    kind = type(argument)
+    if kind not in _owner_by_type:
+        _owner_by_type[kind] = next(
+            (name for name in FRAMEWORKS if name in sys.modules and backend_named(name).owns(argument)), None
+        )
+    return _owner_by_type[kind]
+
+
+def backend_named(name: str) -> ModuleType:
+    """Adapter of a framework by name."""
+    names = ("numpy", *FRAMEWORKS)
+    if name not in names:
+        raise ArgumentError(
+            f"backend must be one of {', '.join(map(repr, names))}; got {name!r}.{did_you_mean(str(name), names)}"
+        )
+    return import_module(f"implicitops.backends.{name}")
+
+
+def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
+    """Solve with the framework that the arguments belong to."""
+    owners = {name for name in map(owner, arguments) if name is not None}
+    if len(owners) > 1:
+        raise ArgumentError(
+            f"the arguments belong to two frameworks, {' and '.join(sorted(owners))}. Convert them to one of them."
+        )
+    return backend_named(owners.pop()).apply(problem, arguments) if owners else numpy_backend.apply(problem, arguments)

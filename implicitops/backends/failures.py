@@ -1,0 +1,127 @@
+"""Solves that failed inside graphs, where nothing can be raised: counted, with one warning per problem."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from implicitops.problems.base import Problem
+from implicitops.status import SolveWarning, Status
+
+#: How many failures of a problem are kept with their parameters.
+KEPT = 3
+
+_lock = threading.Lock()
+_failures: dict[Problem, Failures] = {}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed solve.
+
+    Parameters
+    ----------
+    parameters : dict from each parameter's name to its value
+    status : Status
+    """
+
+    parameters: dict[str, Any]
+    status: Status
+
+    def __str__(self) -> str:
+        listing = ", ".join(f"{name}={_written(value)}" for name, value in self.parameters.items())
+        return f"at {listing}: {self.status.value} ({self.status!r})"
+
+
+@dataclass(frozen=True)
+class Failures:
+    """All failed solves of a problem in the graphs of this process.
+
+    Parameters
+    ----------
+    count : int
+    first : tuple of Failure, the first few of them
+    """
+
+    count: int
+    first: tuple[Failure, ...]
+
+
+def failures() -> dict[Problem, Failures]:
+    """Failed solves in the graphs of this process since it began, or since :func:`reset_failures`.
+
+    A graph cannot raise for one bad element of a batch, so a failed solve is NaN there. Samplers take NaN for
+    "impossible", which silently cuts a posterior off where the solver fails.
+
+    Returns
+    -------
+    dict from each problem that failed to its Failures; processes that a sampler starts have their own
+    """
+    with _lock:
+        return dict(_failures)
+
+
+def reset_failures() -> None:
+    """Forget all failures; each problem warns again when it fails next."""
+    with _lock:
+        _failures.clear()
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Neither count failures nor warn about them: for those who fail a solve on purpose, as verify_grad does."""
+    before = failures()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SolveWarning)
+            yield
+    finally:
+        with _lock:
+            _failures.clear()
+            _failures.update(before)
+
+
+def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]]) -> None:
+    """Count failed solves of a problem and warn if they are its first.
+
+    Parameters
+    ----------
+    problem : Problem
+    count : int, how many batch elements failed
+    parameters : callable that returns the arguments of each of them, asked only while few are known
+    """
+    known = _failures.get(problem)
+    found = _explain(problem, parameters()) if known is None or len(known.first) < KEPT else ()
+    with _lock:
+        known = _failures.get(problem)
+        before, first = (known.count, known.first) if known else (0, ())
+        _failures[problem] = Failures(before + count, (*first, *found)[:KEPT])
+    if known is None and found:
+        # Without a registry, so that Python's own "once per place" does not hide it after reset_failures().
+        warnings.warn_explicit(_message(problem, found[0]), SolveWarning, "implicitops", 0, "implicitops")
+
+
+def _explain(problem: Problem, parameters: Iterable[Sequence[Any]]) -> tuple[Failure, ...]:
+    explained = []
+    for values, _ in zip(parameters, range(KEPT)):
+        status = problem.solve(*values, throw=False).status
+        explained.append(Failure(dict(zip(problem.parameter_names, values)), status))
+    return tuple(explained)
+
+
+def _message(problem: Problem, failure: Failure) -> str:
+    return (
+        f"{problem!r} failed {failure}. Inside a graph the value and its derivatives are NaN there, which a "
+        "sampler takes for impossible. Further failures of this problem are counted without a warning: see "
+        "implicitops.failures()."
+    )
+
+
+def _written(value: Any) -> str:
+    return f"{float(value):.17g}" if np.ndim(value) == 0 else str(np.asarray(value).tolist())

@@ -1,0 +1,332 @@
+"""C code of the Theano op. It depends on ranks and core shapes alone: problems of one form share a module.
+
+The operation is found by its content name when a function is made, never by an address in the source.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+
+Shape = tuple[int, ...]
+
+SUPPORT = """
+#ifndef IMPLICITOPS_THEANO
+#define IMPLICITOPS_THEANO
+
+typedef const iop_operation *(*iop_find_type)(const char *);
+typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
+                                double *const *, int32_t *, int64_t *);
+
+/* What is known of a node when it is compiled.  Arrays have n_batch leading axes, then their core axes. */
+typedef struct {
+    int n_batch, n_inputs, n_outputs;
+    const char *broadcastable;  /* of each batch axis of each input */
+    const int *core_ndim;       /* of the inputs, then of the outputs */
+    const npy_intp *core_shape; /* of the inputs, then of the outputs */
+} iop_layout;
+
+/* What is found when a function is made. */
+typedef struct {
+    PyObject *op; /* the SymbolicOperation; borrowed */
+    const iop_operation *operation;
+    long long large_batch; /* from here on batches go through implicitops.kernels.run, which uses threads */
+} iop_target;
+
+static iop_run_type iop_run = NULL;
+
+static void *iop_import(const char *name, const char *signature)
+{
+    void *function = NULL;
+    PyObject *module = PyImport_ImportModule("implicitops.kernels._operation");
+    PyObject *table = module ? PyObject_GetAttrString(module, "__pyx_capi__") : NULL;
+    PyObject *capsule = table ? PyMapping_GetItemString(table, name) : NULL;
+    if (capsule != NULL)
+        function = PyCapsule_GetPointer(capsule, signature);
+    Py_XDECREF(capsule);
+    Py_XDECREF(table);
+    Py_XDECREF(module);
+    return function;
+}
+
+/* Registers an op's operation in this process and finds it: 0, or -1 with an exception set. */
+static int iop_find_target(PyObject *op, iop_target *target)
+{
+    const char *name;
+    PyObject *registered;
+    iop_find_type find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
+    iop_run = (iop_run_type)iop_import("iop_run",
+        "int64_t (iop_operation const *, int64_t, double const *const *, int64_t const *, "
+        "double *const *, int32_t *, int64_t *)");
+    target->op = op;
+    target->operation = NULL;
+    if (find == NULL || iop_run == NULL)
+        return -1;
+    registered = PyObject_CallMethod(op, "register", NULL);
+    if (registered != NULL && PyArg_ParseTuple(registered, "sL", &name, &target->large_batch)) {
+        target->operation = find(name);
+        if (target->operation == NULL)
+            PyErr_Format(PyExc_RuntimeError, "operation %s is not registered", name);
+    }
+    Py_XDECREF(registered);
+    return target->operation == NULL ? -1 : 0;
+}
+
+/* Common batch shape, or -1 where lengths differ: then the op raises an error that names the argument. */
+static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy_intp *batch)
+{
+    const char *broadcastable = layout->broadcastable;
+    const npy_intp *core = layout->core_shape;
+    int k, d;
+    for (d = 0; d < layout->n_batch; d++)
+        batch[d] = -1;
+    for (k = 0; k < layout->n_inputs; k++) {
+        const npy_intp *shape = PyArray_DIMS(inputs[k]);
+        for (d = 0; d < layout->n_batch; d++) {
+            if (*broadcastable++)
+                continue;
+            if (batch[d] != -1 && batch[d] != shape[d])
+                return -1;
+            batch[d] = shape[d];
+        }
+        for (d = 0; d < layout->core_ndim[k]; d++)
+            if (shape[layout->n_batch + d] != *core++)
+                return -1;
+    }
+    for (d = 0; d < layout->n_batch; d++)
+        if (batch[d] == -1)
+            batch[d] = 1;
+    return 0;
+}
+
+/* True if one stride (in doubles) leads from each batch element to the next and core axes are contiguous. */
+static bool iop_has_stride(PyArrayObject *array, int n_batch, const npy_intp *batch, int64_t *stride)
+{
+    const npy_intp *shape = PyArray_DIMS(array), *strides = PyArray_STRIDES(array);
+    npy_intp expected = sizeof(double), step = 0, elements = 1;
+    int d;
+    for (d = PyArray_NDIM(array) - 1; d >= n_batch; d--) {
+        if (shape[d] != 1 && strides[d] != expected)
+            return false;
+        expected *= shape[d];
+    }
+    for (d = n_batch - 1; d >= 0; d--)
+        elements *= shape[d];
+    *stride = 0;
+    if (elements <= 1)
+        return true;
+    for (d = n_batch - 1; d >= 0; d--) {
+        if (batch[d] == 1)
+            continue;
+        if (shape[d] != batch[d] || (step != 0 && strides[d] != step))
+            return false;
+        if (step == 0)
+            *stride = strides[d] / (npy_intp)sizeof(double);
+        step = strides[d] * shape[d];
+    }
+    return true;
+}
+
+/* New reference to an input's values in a form that one stride walks through: itself or a broadcast copy. */
+static PyArrayObject *iop_with_stride(PyArrayObject *array, const iop_layout *layout, const npy_intp *batch,
+                                      int64_t *stride)
+{
+    npy_intp shape[NPY_MAXDIMS];
+    PyArrayObject *copy;
+    int d, ndim = PyArray_NDIM(array);
+    if (iop_has_stride(array, layout->n_batch, batch, stride)) {
+        Py_INCREF(array);
+        return array;
+    }
+    for (d = 0; d < ndim; d++)
+        shape[d] = d < layout->n_batch ? batch[d] : PyArray_DIMS(array)[d];
+    copy = (PyArrayObject *)PyArray_SimpleNew(ndim, shape, NPY_DOUBLE);
+    if (copy != NULL && PyArray_CopyInto(copy, array) != 0)
+        Py_CLEAR(copy);
+    if (copy != NULL)
+        iop_has_stride(copy, layout->n_batch, batch, stride);
+    return copy;
+}
+
+/* Storage of an output: what is there if it fits, new memory otherwise. */
+static int iop_prepare_output(PyArrayObject **output, int ndim, const npy_intp *shape)
+{
+    if (*output != NULL && PyArray_NDIM(*output) == ndim && PyArray_TYPE(*output) == NPY_DOUBLE
+        && PyArray_ISCARRAY(*output) && PyArray_CompareLists(PyArray_DIMS(*output), (npy_intp *)shape, ndim))
+        return 0;
+    Py_XDECREF(*output);
+    *output = (PyArrayObject *)PyArray_SimpleNew(ndim, (npy_intp *)shape, NPY_DOUBLE);
+    return *output == NULL ? -1 : 0;
+}
+
+static int iop_prepare_outputs(const iop_layout *layout, const npy_intp *batch, PyArrayObject ***outputs)
+{
+    npy_intp shape[NPY_MAXDIMS];
+    const npy_intp *core = layout->core_shape;
+    int k, d;
+    for (k = 0; k < layout->n_inputs; k++)
+        core += layout->core_ndim[k];
+    for (d = 0; d < layout->n_batch; d++)
+        shape[d] = batch[d];
+    for (k = 0; k < layout->n_outputs; k++) {
+        int core_ndim = layout->core_ndim[layout->n_inputs + k];
+        for (d = 0; d < core_ndim; d++)
+            shape[layout->n_batch + d] = *core++;
+        if (iop_prepare_output(outputs[k], layout->n_batch + core_ndim, shape) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *iop_tuple_of(PyArrayObject **arrays, int n)
+{
+    PyObject *tuple = PyTuple_New(n);
+    for (int k = 0; tuple != NULL && k < n; k++) {
+        Py_INCREF(arrays[k]);
+        PyTuple_SET_ITEM(tuple, k, (PyObject *)arrays[k]);
+    }
+    return tuple;
+}
+
+static PyObject *iop_tuple_of_outputs(PyArrayObject ***outputs, int n)
+{
+    PyArrayObject *arrays[n + 1];
+    for (int k = 0; k < n; k++)
+        arrays[k] = *outputs[k];
+    return iop_tuple_of(arrays, n);
+}
+
+static int64_t iop_run_on_threads(PyObject *op, const iop_layout *layout, npy_intp n, PyArrayObject **inputs,
+                                  const int64_t *strides, PyArrayObject ***outputs)
+{
+    int64_t failed = -1;
+    PyObject *steps = PyTuple_New(layout->n_inputs);
+    for (int k = 0; steps != NULL && k < layout->n_inputs; k++)
+        PyTuple_SET_ITEM(steps, k, PyLong_FromLongLong(strides[k]));
+    PyObject *result = steps == NULL ? NULL : PyObject_CallMethod(
+        op, "run_on_threads", "LNNN", (long long)n, iop_tuple_of(inputs, layout->n_inputs), steps,
+        iop_tuple_of_outputs(outputs, layout->n_outputs));
+    if (result != NULL) {
+        failed = PyLong_AsLongLong(result);
+        Py_DECREF(result);
+    }
+    return failed;
+}
+
+/* Calls a method of the op that takes arrays, for what is rare: 0, or -1 with an exception set. */
+static int iop_tell(PyObject *op, const char *method, const iop_layout *layout, PyArrayObject **inputs,
+                    PyArrayObject ***outputs)
+{
+    PyObject *result = PyObject_CallMethod(op, method, "NN", iop_tuple_of(inputs, layout->n_inputs),
+                                           iop_tuple_of_outputs(outputs, outputs ? layout->n_outputs : 0));
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int64_t iop_run_batch(const iop_target *target, const iop_layout *layout, npy_intp n,
+                             PyArrayObject **inputs, const int64_t *strides, PyArrayObject ***outputs)
+{
+    const int n_outputs = target->operation->n_outputs; /* a kernel may have more than its op */
+    const double *sources[layout->n_inputs + 1];
+    double *targets[n_outputs + 1];
+    if (n >= target->large_batch)
+        return iop_run_on_threads(target->op, layout, n, inputs, strides, outputs);
+    for (int k = 0; k < layout->n_inputs; k++)
+        sources[k] = (const double *)PyArray_DATA(inputs[k]);
+    for (int k = 0; k < n_outputs; k++)
+        targets[k] = k < layout->n_outputs ? (double *)PyArray_DATA(*outputs[k]) : NULL;
+    return iop_run(target->operation, n, sources, strides, targets, NULL, NULL);
+}
+
+static int iop_apply(const iop_target *target, const iop_layout *layout, PyArrayObject **inputs,
+                     PyArrayObject ***outputs)
+{
+    npy_intp batch[NPY_MAXDIMS], n;
+    PyArrayObject *sources[layout->n_inputs + 1];
+    int64_t strides[layout->n_inputs + 1], failed = 0;
+    int ready = 0;
+    if (iop_batch_shape(layout, inputs, batch) != 0) {
+        if (iop_tell(target->op, "raise_shape_error", layout, inputs, NULL) == 0)
+            PyErr_SetString(PyExc_ValueError, "the inputs have the wrong shape");
+        return -1;
+    }
+    if (iop_prepare_outputs(layout, batch, outputs) != 0)
+        return -1;
+    n = PyArray_MultiplyList(batch, layout->n_batch);
+    if (n == 0)
+        return 0;
+    while (ready < layout->n_inputs) {
+        sources[ready] = iop_with_stride(inputs[ready], layout, batch, &strides[ready]);
+        if (sources[ready] == NULL)
+            break;
+        ready++;
+    }
+    if (ready == layout->n_inputs)
+        failed = iop_run_batch(target, layout, n, sources, strides, outputs);
+    while (ready-- > 0)
+        Py_DECREF(sources[ready]);
+    if (failed > 0)
+        return iop_tell(target->op, "report_failures", layout, inputs, outputs);
+    if (failed < 0 && !PyErr_Occurred())
+        PyErr_NoMemory();
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+#endif
+"""
+
+
+@lru_cache(maxsize=1)
+def cache_version() -> tuple[int, int]:
+    """Version of the code below, and the checksum of the C interface that it is compiled against."""
+    return 1, zlib.crc32((INCLUDE / "implicitops.h").read_bytes())
+
+
+def struct_declaration(name: str) -> str:
+    """Member of a compiled node that holds what was found for it."""
+    return f"iop_target target_{name};"
+
+
+def struct_initialisation(name: str, params: str, fail: str) -> str:
+    """Code that finds the operation when a function is made."""
+    return f"if (iop_find_target({params}, &target_{name}) != 0) {{ {fail} }}"
+
+
+def application(
+    name: str,
+    fail: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    broadcastable: Sequence[Sequence[bool]],
+    core_shapes: Sequence[Shape],
+) -> str:
+    """Code that runs a node.
+
+    Parameters
+    ----------
+    name, fail : str, of the node in the generated code
+    inputs, outputs : sequences of str, variables of type ``PyArrayObject *``
+    broadcastable : for each input, whether each batch axis is
+    core_shapes : of the inputs, then of the outputs
+    """
+    return f"""
+    {{
+        static const char broadcastable[] = {_braces(int(b) for axes in broadcastable for b in axes)};
+        static const int core_ndim[] = {_braces(len(shape) for shape in core_shapes)};
+        static const npy_intp core_shape[] = {_braces(n for shape in core_shapes for n in shape)};
+        static const iop_layout layout = {{
+            {len(broadcastable[0])}, {len(inputs)}, {len(outputs)}, broadcastable, core_ndim, core_shape}};
+        PyArrayObject *inputs[] = {{ {", ".join(inputs)} }};
+        PyArrayObject **outputs[] = {{ {", ".join(f"&{output}" for output in outputs)} }};
+        if (iop_apply(&target_{name}, &layout, inputs, outputs) != 0) {{ {fail} }}
+    }}
+    """
+
+
+def _braces(numbers: Iterable[int]) -> str:
+    # C++ has no empty arrays.
+    return f"{{ {', '.join(map(str, numbers)) or '0'} }}"

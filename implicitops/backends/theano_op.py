@@ -1,0 +1,287 @@
+"""One Theano op for every operation of the calculus. No solver and no derivative rule lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from implicitops.backends.legacy_stack import prepare
+
+prepare()  # before Theano is imported: on today's NumPy that fails otherwise
+
+import theano  # noqa: E402
+import theano.tensor as tt  # noqa: E402
+from theano.gradient import DisconnectedType  # noqa: E402
+from theano.graph.basic import Apply  # noqa: E402
+from theano.graph.op import COp  # noqa: E402
+from theano.graph.type import generic  # noqa: E402
+
+from implicitops.backends import failures, theano_c_code  # noqa: E402
+from implicitops.backends.numpy import evaluate  # noqa: E402
+from implicitops.calculus import Operation, Solve  # noqa: E402
+from implicitops.kernels import kernel_of, register, run  # noqa: E402
+from implicitops.status import ArgumentError  # noqa: E402
+
+
+class SymbolicOperation(COp):
+    """An operation of the calculus as a Theano op; ops of equal content are equal.
+
+    Value and derivative are separate nodes that share the solution, so nothing is solved twice, and a graph
+    that asks for the value alone computes no derivative.
+
+    Parameters
+    ----------
+    operation : Operation
+    """
+
+    __props__ = ("operation",)
+    params_type = generic  # the op itself: C code calls its methods for what is rare
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+    def __str__(self) -> str:
+        return repr(self.operation.problem) if isinstance(self.operation, Solve) else self.operation.name
+
+    def get_params(self, node: Any) -> SymbolicOperation:
+        """Object that the C code of a node receives."""
+        return self
+
+    # -- types and shapes ---------------------------------------------------------------------------------
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Node whose inputs are float64 and of equal batch rank."""
+        shapes = self.operation.input_shapes
+        variables = [
+            _as_variable(x, shape, name) for x, shape, name in zip(inputs, shapes, self._input_names)
+        ]
+        n_batch = max(v.ndim - len(shape) for v, shape in zip(variables, shapes))
+        variables = [padded(v, n_batch + len(shape)) for v, shape in zip(variables, shapes)]
+        batch = tuple(all(v.broadcastable[d] for v in variables) for d in range(n_batch))
+        outputs = [
+            tt.TensorType("float64", batch + tuple(n == 1 for n in shape))()
+            for shape in self.operation.output_shapes
+        ]
+        return Apply(self, variables, outputs)
+
+    def infer_shape(self, fgraph: Any, node: Any, shapes: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Shapes of the outputs from those of the inputs, without running anything."""
+        batch = tuple(
+            next((shape[d] for v, shape in zip(node.inputs, shapes) if not v.broadcastable[d]), 1)
+            for d in range(self.batch_rank(node.inputs))
+        )
+        return [batch + shape for shape in self.operation.output_shapes]
+
+    def batch_rank(self, inputs: Sequence[Any]) -> int:
+        """Number of leading axes over which a node's inputs are mapped."""
+        return int(inputs[0].ndim) - len(self.operation.input_shapes[0])
+
+    @property
+    def _input_names(self) -> Sequence[str]:
+        if isinstance(self.operation, Solve) and not self.operation.start_given:
+            names: tuple[str, ...] = self.operation.problem.parameter_names
+            return names
+        return tuple(f"input {k} of {self.operation.name}" for k in range(len(self.operation.input_shapes)))
+
+    # -- derivatives --------------------------------------------------------------------------------------
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """Whether a cotangent flows to each input; none to a matrix's factors, which repeat it."""
+        n_outputs = len(self.operation.output_shapes)
+        return [[result is not None] * n_outputs for result in self.operation.vjp().results]
+
+    def L_op(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Cotangents of the inputs: the operation's reverse rule, summed over broadcast axes."""
+        with without_demanding_test_values():
+            seeds = self._with_zeros(inputs, cotangents, self.operation.output_shapes)
+            results = self.operation.vjp().replay([*inputs, *outputs, *seeds], call)
+            return [DisconnectedType()() if r is None else _summed_to(r, x) for r, x in zip(results, inputs)]
+
+    def R_op(self, inputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Tangents of the outputs: the operation's forward rule."""
+        if all(_is_absent(t) for t in tangents):
+            return [None] * len(self.operation.output_shapes)
+        with without_demanding_test_values():
+            outputs = call(self.operation, *inputs)
+            seeds = self._with_zeros(inputs, tangents, self.operation.input_shapes)
+            return self.operation.jvp().replay([*inputs, *outputs, *seeds], call)
+
+    def _with_zeros(
+        self, inputs: Sequence[Any], directions: Sequence[Any], shapes: Sequence[tuple[int, ...]]
+    ) -> list[Any]:
+        batch = (1,) * self.batch_rank(inputs)
+        return [
+            tt.constant(np.zeros(batch + shape)) if _is_absent(direction) else direction
+            for direction, shape in zip(directions, shapes)
+        ]
+
+    # -- computation --------------------------------------------------------------------------------------
+
+    def prepare_node(self, node: Any, storage_map: Any, compute_map: Any, impl: Any) -> None:
+        """Compile the operation's kernel in this process, also where the graph came from another one."""
+        self.register()
+
+    def register(self) -> tuple[str, int]:
+        """Make the operation known to C code: the name to find it by, and from what batch on threads pay."""
+        return register(self.operation), 2 * kernel_of(self.operation).grain
+
+    def perform(self, node: Any, inputs: Sequence[Any], output_storage: Any, params: Any = None) -> None:
+        """Compute the outputs through the NumPy face; failed solves are NaN."""
+        if not self._fit(node, inputs):
+            self.raise_shape_error(inputs, ())
+        outputs = evaluate(self.operation, inputs)
+        for storage, output in zip(output_storage, outputs):
+            storage[0] = output
+        if isinstance(self.operation, Solve) and np.isnan(outputs[0]).any():
+            self.report_failures(inputs, outputs)
+
+    def _fit(self, node: Any, inputs: Sequence[np.ndarray]) -> bool:
+        n_batch = self.batch_rank(inputs)
+        cores_fit = all(x.shape[n_batch:] == shape for x, shape in zip(inputs, self.operation.input_shapes))
+        return cores_fit and all(
+            len({x.shape[d] for v, x in zip(node.inputs, inputs) if not v.broadcastable[d]}) <= 1
+            for d in range(n_batch)
+        )
+
+    def raise_shape_error(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Say which inputs do not fit; called from C code too."""
+        shapes = self.operation.input_shapes
+        for name, x, shape in zip(self._input_names, inputs, shapes):
+            if x.shape[x.ndim - len(shape) :] != shape:
+                raise ArgumentError(f"{name}: {_core_rule(shape)}; got an array of shape {x.shape}.")
+        listing = ", ".join(f"{name} {x.shape}" for name, x in zip(self._input_names, inputs))
+        raise ArgumentError(
+            f"the batch shapes must agree; got {listing}. An axis of length 1 is broadcast only if its type "
+            "says so: see theano.tensor.addbroadcast."
+        )
+
+    def run_on_threads(
+        self, n: int, inputs: Sequence[np.ndarray], strides: Sequence[int], outputs: Sequence[np.ndarray]
+    ) -> int:
+        """Run a large batch for C code, and return how many elements failed."""
+        kernel = kernel_of(self.operation)
+        unwanted = [None] * (len(kernel.output_sizes) - len(outputs))
+        failed, _ = run(kernel, n, inputs, strides, [*outputs, *unwanted])
+        return failed
+
+    def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+        """Count the NaNs of a solve; called from C code too."""
+        if not isinstance(self.operation, Solve):
+            return
+        core_axes = tuple(range(-len(self.operation.output_shapes[0]), 0))
+        failed = np.isnan(outputs[0]).any(axis=core_axes)
+        shapes = self.operation.input_shapes
+        arrays = [np.broadcast_to(x, failed.shape + shape) for x, shape in zip(inputs, shapes)]
+        where = np.argwhere(failed)
+        failures.record(
+            self.operation.problem,
+            len(where),
+            lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where),
+        )
+
+    # -- C code -------------------------------------------------------------------------------------------
+
+    def c_headers(self, **kwargs: Any) -> list[str]:
+        """The C interface of implicitops."""
+        return ["implicitops.h"]
+
+    def c_header_dirs(self, **kwargs: Any) -> list[str]:
+        """Where it is installed."""
+        return [str(theano_c_code.INCLUDE)]
+
+    def c_support_code(self, **kwargs: Any) -> str:
+        """What all nodes share."""
+        return theano_c_code.SUPPORT
+
+    def c_support_code_struct(self, node: Any, name: str) -> str:
+        """Member of a compiled node."""
+        return theano_c_code.struct_declaration(name)
+
+    def c_init_code_struct(self, node: Any, name: str, sub: dict[str, str]) -> str:
+        """What a compiled node does when a function is made."""
+        return theano_c_code.struct_initialisation(name, sub["params"], sub["fail"])
+
+    def c_code(
+        self, node: Any, name: str, inputs: Sequence[str], outputs: Sequence[str], sub: dict[str, str]
+    ) -> str:
+        """What a compiled node does when a function is called."""
+        n_batch = self.batch_rank(node.inputs)
+        broadcastable = [v.broadcastable[:n_batch] for v in node.inputs]
+        core_shapes = (*self.operation.input_shapes, *self.operation.output_shapes)
+        return theano_c_code.application(name, sub["fail"], inputs, outputs, broadcastable, core_shapes)
+
+    def c_code_cache_version(self) -> tuple[int, int]:
+        """Version of the code, for Theano's cache of compiled modules."""
+        return theano_c_code.cache_version()
+
+
+def call(operation: Operation, *inputs: Any) -> list[Any]:
+    """Outputs of an operation on variables."""
+    outputs: list[Any] = SymbolicOperation(operation)(*inputs, return_list=True)
+    return outputs
+
+
+def padded(variable: Any, ndim: int) -> Any:
+    """Variable with broadcastable axes in front, as many as it lacks."""
+    missing = ndim - variable.ndim
+    return variable.dimshuffle(*["x"] * missing, *range(variable.ndim)) if missing else variable
+
+
+def without_demanding_test_values() -> AbstractContextManager[Any]:
+    """Test values are computed wherever those of the inputs exist, and not demanded.
+
+    PyMC3 leaves ``compute_test_value`` at "raise" for the whole process, where nobody can then build a graph
+    from variables without test values.
+    """
+    mode = theano.config.compute_test_value
+    mode = "ignore" if mode == "raise" else mode
+    return theano.config.change_flags(compute_test_value=mode)
+
+
+def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
+    try:
+        variable = tt.as_tensor_variable(argument)
+    except Exception as error:  # Theano raises its own, TypeError, NotImplementedError, ...
+        raise ArgumentError(
+            f"{name} must be a tensor; Theano cannot make one of {argument!r:.80}: {error}"
+        ) from None
+    if "complex" in variable.dtype:
+        raise ArgumentError(f"{name} must be real; got {variable} of dtype {variable.dtype}.")
+    core = variable.broadcastable[variable.ndim - len(shape) :] if variable.ndim >= len(shape) else None
+    if core is None or any(b and n != 1 for b, n in zip(core, shape)):
+        raise ArgumentError(f"{name}: {_core_rule(shape)}; got {variable} of type {variable.type}.")
+    return variable if variable.dtype == "float64" else _to_float64(variable)
+
+
+def _core_rule(shape: tuple[int, ...]) -> str:
+    return (
+        f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
+    )
+
+
+class ToFloat64(theano.scalar.Cast):
+    """Cast whose gradient has the argument's dtype; that of Theano's own cast stays float64."""
+
+    def __init__(self, o_type: Any = theano.scalar.float64, name: str | None = None) -> None:
+        super().__init__(o_type, name)
+
+    def grad(self, inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Cotangent of the argument."""
+        (x,), (cotangent,) = inputs, cotangents
+        return [theano.scalar.cast(cotangent, x.dtype) if x.type in theano.scalar.float_types else cotangent]
+
+
+_to_float64 = tt.Elemwise(ToFloat64(), name="to_float64")
+
+
+def _summed_to(variable: Any, target: Any) -> Any:
+    axes = [d for d in range(target.ndim) if target.broadcastable[d] and not variable.broadcastable[d]]
+    summed = variable.sum(axis=axes, keepdims=True) if axes else variable
+    return tt.patternbroadcast(summed, target.broadcastable)
+
+
+def _is_absent(direction: Any) -> bool:
+    return direction is None or isinstance(getattr(direction, "type", None), DisconnectedType)

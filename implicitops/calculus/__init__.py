@@ -1,0 +1,7 @@
+"""Derivative rules, and nothing else: problems in, programs of operations out."""
+
+from implicitops.calculus.evaluate import Evaluate
+from implicitops.calculus.operation import Operation, Program, Step
+from implicitops.calculus.solve import Solve
+
+__all__ = ["Evaluate", "Operation", "Program", "Solve", "Step"]

@@ -1,0 +1,100 @@
+"""Operations and programs: the form in which derivative rules reach a backend. No rule lives here.
+
+The set of operations is closed under differentiation: the derivative of a :class:`~implicitops.calculus.solve.Solve`
+is a program of explicit evaluations at the solution (and linear solves, for systems), never another solve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Shape = tuple[int, ...]
+
+
+class Operation:
+    """A function of arrays with a known derivative; it acts on trailing axes and maps over leading ones.
+
+    Subclasses are frozen dataclasses, equal and hashed by content.
+    """
+
+    @property
+    def name(self) -> str:
+        """Content name: equal for equal operations in every process, valid as a file or symbol name."""
+        raise NotImplementedError
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Trailing shape of each input."""
+        raise NotImplementedError
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Trailing shape of each output."""
+        raise NotImplementedError
+
+    def vjp(self) -> Program:
+        """Reverse rule: (inputs, outputs, cotangents of outputs) to cotangents of inputs."""
+        raise NotImplementedError
+
+    def jvp(self) -> Program:
+        """Forward rule: (inputs, outputs, tangents of inputs) to tangents of outputs."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation of a program, applied to earlier values.
+
+    Parameters
+    ----------
+    operation : Operation
+    arguments : tuple of int, positions in the list of all values so far
+    """
+
+    operation: Operation
+    arguments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight line of operations: what a backend replays to differentiate.
+
+    The values are numbered: first the program's inputs, then the outputs of each step in turn.
+
+    Parameters
+    ----------
+    n_inputs : int
+    steps : tuple of Step
+    results : tuple of int, positions of the program's outputs; None where an output is zero
+    """
+
+    n_inputs: int
+    steps: tuple[Step, ...]
+    results: tuple[int | None, ...]
+
+    def replay(self, inputs: Sequence[Any], apply: Callable[..., Sequence[Any]]) -> list[Any]:
+        """Run the program with a backend's own values.
+
+        Parameters
+        ----------
+        inputs : sequence of the backend's values, ``n_inputs`` of them
+        apply : callable (operation, *values) returning the operation's outputs
+
+        Returns
+        -------
+        list of the backend's values, one for each of ``results``; None for a zero
+        """
+        if len(inputs) != self.n_inputs:
+            raise ValueError(f"the program expects {self.n_inputs} inputs; got {len(inputs)}")
+        values = list(inputs)
+        for step in self.steps:
+            values.extend(apply(step.operation, *(values[i] for i in step.arguments)))
+        return [None if i is None else values[i] for i in self.results]
+
+
+def single_step(operation: Operation, n_inputs: int, arguments: Sequence[int]) -> Program:
+    """Program of one operation whose outputs are the results."""
+    n_outputs = len(operation.output_shapes)
+    return Program(n_inputs, (Step(operation, tuple(arguments)),), tuple(range(n_inputs, n_inputs + n_outputs)))

@@ -1,0 +1,180 @@
+"""Derivatives of a scalar root x(p) of F(x, p) = 0, by the implicit function theorem.
+
+With S_j = dx/dp_j and subscripts for partial derivatives at the root,
+
+    S_j  = -F_j / F_x,
+    S_jk = -(F_jk + F_xj S_k + F_xk S_j + F_xx S_j S_k) / F_x
+
+(S. G. Krantz and H. R. Parks, The Implicit Function Theorem, 2002, Theorem 3.3.1, differentiated once more).
+As functions of (x, p) these are explicit, so every higher order follows by differentiating them; the root is
+solved once at any order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sympy as sp
+
+from implicitops.calculus.differentiate import combine, differentiate, gradient, rounding_scale
+from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, seeds
+from implicitops.calculus.operation import Shape
+from implicitops.calculus.statement import Statement
+from implicitops.codegen import Bundle
+from implicitops.problems.root import Root
+
+_CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
+_LARGEST = sp.Float(sys.float_info.max)
+
+
+@dataclass(frozen=True)
+class ScalarRootRule:
+    """Everything symbolic that a scalar root finder and its derivatives need.
+
+    Parameters
+    ----------
+    problem : Root with one unknown
+    """
+
+    problem: Root
+
+    def residual_bundle(self) -> Bundle:
+        """(x, p) to F, F_x and the scale of F's rounding error."""
+        symbols, residual, x, _ = _canonical(self.problem)
+        return Bundle(symbols, (residual, differentiate(residual, x), rounding_scale(residual)))
+
+    def start_bundle(self) -> Bundle:
+        """Parameters to the bracket, or to domain and guess."""
+        statement = Statement(self.problem, self.problem.unknowns)
+        problem = self.problem
+        if problem.bracket is not None:
+            outputs = problem.bracket
+        elif problem.guess is not None:
+            outputs = (*problem.domain[0], *problem.guess)
+        else:
+            outputs = problem.domain[0]
+        return Bundle(statement.parameters, tuple(statement.translate(e) for e in outputs))
+
+    def finish_bundle(self, derivatives: int) -> Bundle:
+        """(x, p) to F, F_x, the scale, F_xx, and the derivatives of the root up to an order."""
+        symbols, residual, x, parameters = _canonical(self.problem)
+        slope = differentiate(residual, x)
+        outputs = [residual, slope, rounding_scale(residual), differentiate(slope, x)]
+        first = sensitivities(self.problem) if derivatives >= 1 else ()
+        outputs.extend(first)
+        if derivatives >= 2:
+            outputs.extend(_second_order(residual, slope, x, parameters, first))
+        return Bundle(symbols, tuple(outputs))
+
+
+@lru_cache(maxsize=256)
+def _canonical(problem: Root) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol, tuple[sp.Symbol, ...]]:
+    statement = Statement(problem, problem.unknowns)
+    (x,) = statement.unknowns
+    return (x, *statement.parameters), statement.translate(problem.residuals[0]), x, statement.parameters
+
+
+@lru_cache(maxsize=256)
+def sensitivities(problem: Root) -> tuple[sp.Expr, ...]:
+    """First derivatives of the root as expressions of (x, p)."""
+    _, residual, x, parameters = _canonical(problem)
+    slope = differentiate(residual, x)
+    return tuple(-d / slope for d in gradient(residual, parameters))
+
+
+def _second_order(
+    residual: sp.Expr,
+    slope: sp.Expr,
+    x: sp.Symbol,
+    parameters: tuple[sp.Symbol, ...],
+    first: tuple[sp.Expr, ...],
+) -> list[sp.Expr]:
+    curvature = differentiate(slope, x)
+    mixed = gradient(slope, parameters)
+    rows: dict[tuple[int, int], sp.Expr] = {}
+    for j, p_j in enumerate(parameters):
+        derivative = differentiate(residual, p_j)
+        for k in range(j + 1):
+            total = sp.Add(
+                differentiate(derivative, parameters[k]),
+                combine((mixed[j], mixed[k]), (first[k], first[j])),
+                combine((curvature * first[j],), (first[k],)),
+            )
+            rows[j, k] = rows[k, j] = -total / slope
+    n = len(parameters)
+    return [rows[j, k] for j in range(n) for k in range(n)]
+
+
+@dataclass(frozen=True)
+class ScalarRootPullback(Evaluate):
+    """Cotangents of the parameters from (parameters, x, cotangent of x): -F_j / F_x times the cotangent."""
+
+    problem: Root
+
+    @property
+    def name(self) -> str:
+        return f"root_{self.problem.equation_key}_vjp"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        return (*self.problem.parameter_shapes, (), ())
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return self.problem.parameter_shapes
+
+    @property
+    def expressions(self) -> tuple[Groups, Outputs]:
+        statement = Statement(self.problem, self.problem.unknowns)
+        groups = statement.group(self.problem)
+        (cotangent,) = seeds((statement.unknowns,), "c")
+        derivatives = iter(sensitivities(self.problem))
+        results = tuple(
+            tuple(
+                _only_at_a_root(statement.unknowns[0], combine(cotangent, (next(derivatives),)), cotangent)
+                for _ in group
+            )
+            for group in groups
+        )
+        return (*groups, statement.unknowns, cotangent), results
+
+
+@dataclass(frozen=True)
+class ScalarRootPushforward(Evaluate):
+    """Tangent of x from (parameters, x, tangents of the parameters): the sum of -F_j / F_x times each."""
+
+    problem: Root
+
+    @property
+    def name(self) -> str:
+        return f"root_{self.problem.equation_key}_jvp"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        return (*self.problem.parameter_shapes, (), *self.problem.parameter_shapes)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return ((),)
+
+    @property
+    def expressions(self) -> tuple[Groups, Outputs]:
+        statement = Statement(self.problem, self.problem.unknowns)
+        groups = statement.group(self.problem)
+        tangents = seeds(groups, "t")
+        flat = [s for group in tangents for s in group]
+        total = _only_at_a_root(statement.unknowns[0], combine(flat, sensitivities(self.problem)), flat)
+        return (*groups, statement.unknowns, *tangents), ((total,),)
+
+
+def _only_at_a_root(x: sp.Symbol, derivative: sp.Expr, seeds: Sequence[sp.Symbol]) -> sp.Expr:
+    """A derivative where x is a number, and NaN where it is NaN because the solve failed.
+
+    Most derivatives contain x and are NaN with it; a constant, or a branch that a comparison chooses, is not.
+    """
+    if x in derivative.free_symbols and not derivative.has(*_CHOICES):
+        return derivative
+    return sp.Piecewise((derivative, x <= _LARGEST), (x * sp.Add(*seeds), True))

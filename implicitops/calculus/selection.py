@@ -1,0 +1,43 @@
+"""Part of an evaluation: what remains of it when somebody wants only some of its outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from implicitops.calculus.evaluate import Evaluate, Groups, Outputs
+from implicitops.calculus.operation import Shape
+
+
+@dataclass(frozen=True)
+class Selection(Evaluate):
+    """An evaluation reduced to some of its outputs.
+
+    Parameters
+    ----------
+    parent : Evaluate
+    selected : tuple of int, increasing positions in ``parent.output_shapes``
+    """
+
+    parent: Evaluate
+    selected: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Content name."""
+        return f"{self.parent.name}_only{'_'.join(map(str, self.selected))}"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Those of the whole."""
+        return self.parent.input_shapes
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Those of the selected outputs."""
+        return tuple(self.parent.output_shapes[k] for k in self.selected)
+
+    @property
+    def expressions(self) -> tuple[Groups, Outputs]:
+        """Inputs of the whole, selected outputs."""
+        inputs, outputs = self.parent.expressions
+        return inputs, tuple(outputs[k] for k in self.selected)

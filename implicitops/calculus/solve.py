@@ -1,0 +1,70 @@
+"""Solving a problem as an operation: its outputs, and which rule differentiates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from implicitops.calculus.operation import Operation, Program, Shape, single_step
+from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
+from implicitops.calculus.system_root import system_jvp, system_vjp
+from implicitops.problems.base import Problem
+from implicitops.problems.root import Root
+
+
+@dataclass(frozen=True)
+class Solve(Operation):
+    """Solution of a problem as a function of its parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+    derivatives : 0, 1 or 2, highest order of derivative that the kernel returns with the value
+    start_given : bool, the start values are trailing inputs instead of expressions of the parameters
+    """
+
+    problem: Any
+    derivatives: int = 0
+    start_given: bool = False
+
+    @property
+    def name(self) -> str:
+        suffix = "_start" if self.start_given else ""
+        return f"{type(self.problem).__name__.lower()}_{self.problem.key}_solve{self.derivatives}{suffix}"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        return (*self.problem.parameter_shapes, *(start_shapes(self.problem) if self.start_given else ()))
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return (self.problem.output_shape,)
+
+    @property
+    def kernel_output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of what the kernel returns: value, Jacobian, Hessian (length 0 if not asked for), error estimate."""
+        value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
+        first = (*value, p) if self.derivatives >= 1 else (0,)
+        second = (*value, p, p) if self.derivatives >= 2 else (0,)
+        return (value, first, second, value)
+
+    def vjp(self) -> Program:
+        """Reverse rule of the value."""
+        if self.problem.output_shape:
+            return system_vjp(self.problem)
+        rule = ScalarRootPullback(self.problem)
+        return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+
+    def jvp(self) -> Program:
+        """Forward rule of the value."""
+        if self.problem.output_shape:
+            return system_jvp(self.problem)
+        rule = ScalarRootPushforward(self.problem)
+        return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+
+
+def start_shapes(problem: Problem) -> tuple[Shape, ...]:
+    """Shapes of the trailing inputs that give the start: the guess, for a scalar after the ends of its domain."""
+    if problem.output_shape:
+        return (problem.output_shape,)
+    return ((),) * (3 if isinstance(problem, Root) and problem.guess is not None else 2)

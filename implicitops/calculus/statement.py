@@ -1,0 +1,46 @@
+"""A problem's expressions in canonical real Symbols, so that generated code depends on nothing but the content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+
+from implicitops.problems.base import Problem
+
+
+def canonical_symbol(symbol: sp.Symbol, name: str) -> sp.Symbol:
+    """Real Symbol of a given name that keeps what the user assumed, and assumes nothing more than ``real``."""
+    assumptions = dict(symbol._assumptions_orig) if hasattr(symbol, "_assumptions_orig") else {}
+    assumptions = {k: v for k, v in assumptions.items() if k != "commutative" and v is not None}
+    return sp.Symbol(name, **{**assumptions, "real": True})
+
+
+class Statement:
+    """Canonical Symbols of a problem and the translation into them.
+
+    Parameters
+    ----------
+    problem : Problem
+    unknowns : sequence of Symbol, empty if the problem has none
+    """
+
+    def __init__(self, problem: Problem, unknowns: Sequence[sp.Symbol]) -> None:
+        parameters = problem.parameter_symbols
+        self.unknowns = tuple(canonical_symbol(s, f"x{i}") for i, s in enumerate(unknowns))
+        self.parameters = tuple(canonical_symbol(s, f"p{i}") for i, s in enumerate(parameters))
+        self._mapping = dict(zip((*unknowns, *parameters), (*self.unknowns, *self.parameters)))
+
+    def translate(self, expression: Any) -> sp.Expr:
+        """Expression in canonical Symbols."""
+        return sp.sympify(expression).xreplace(self._mapping)
+
+    def group(self, problem: Problem) -> tuple[tuple[sp.Symbol, ...], ...]:
+        """Canonical parameters grouped by argument, a scalar argument as a group of one."""
+        groups, position = [], 0
+        for shape in problem.parameter_shapes:
+            size = shape[0] if shape else 1
+            groups.append(self.parameters[position : position + size])
+            position += size
+        return tuple(groups)

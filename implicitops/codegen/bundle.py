@@ -1,0 +1,21 @@
+"""What is compiled: a tuple of expressions in a tuple of input symbols. Nothing here generates code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Expressions that are evaluated together, sharing their common subexpressions.
+
+    Parameters
+    ----------
+    inputs : tuple of Symbol, in the order in which a callback receives them
+    outputs : tuple of Expr, real valued, in the order in which a callback returns them
+    """
+
+    inputs: tuple[sp.Symbol, ...]
+    outputs: tuple[sp.Expr, ...]

@@ -1,0 +1,9 @@
+from typing import Any
+
+class _Linear:
+    data_address: int
+    run_address: int
+    def __init__(self, **kwargs: Any) -> None: ...
+
+class Factorise(_Linear): ...
+class LinearSolve(_Linear): ...

@@ -1,0 +1,30 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+N_STATS: int
+
+class Operation:
+    kernel: Any
+    input_sizes: tuple[int, ...]
+    output_sizes: tuple[int, ...]
+    grain: int
+    address: int
+    def __init__(
+        self, kernel: Any, input_sizes: Sequence[int], output_sizes: Sequence[int], grain: int = ...
+    ) -> None: ...
+    def run(
+        self,
+        n: int,
+        first: int,
+        inputs: Sequence[np.ndarray],
+        strides: Sequence[int],
+        outputs: Sequence[np.ndarray | None],
+        status: np.ndarray | None,
+        stats: np.ndarray | None,
+    ) -> int: ...
+    def solve_scalars(self, arguments: tuple[Any, ...]) -> np.float64 | None: ...
+
+def register(name: str, operation: Operation) -> None: ...
+def registered(name: str) -> Operation | None: ...

@@ -1,0 +1,147 @@
+"""From an operation of the calculus to a kernel bound to machine code. Every operation is built once a process."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from implicitops import calculus
+from implicitops.calculus.equations import equations_of, pattern_of
+from implicitops.calculus.evaluate import Evaluate
+from implicitops.calculus.operation import Operation
+from implicitops.calculus.scalar_root import ScalarRootRule
+from implicitops.calculus.solve import Solve
+from implicitops.calculus.system_root import Factorise, LinearSolve
+from implicitops.codegen import Bundle, compile_bundle
+from implicitops.kernels import _evaluate, _linear_solve, _operation, _root_scalar, _root_system
+from implicitops.kernels.parallel import GRAIN
+
+_built: dict[str, Any] = {}
+_lock = threading.RLock()
+
+
+@lru_cache(maxsize=1)
+def _rules_version() -> str:
+    """Digest of the derivative rules' source, so that code cached on disk by older rules is not used."""
+    folder = Path(calculus.__file__).parent
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.glob("*.py")))).hexdigest()[:16]
+
+
+def _compile(key: str, make_bundle: Callable[[], Bundle]) -> Any:
+    return compile_bundle(f"{_rules_version()}/{key}", make_bundle)
+
+
+def kernel_of(operation: Operation) -> Any:
+    """Compiled kernel of an operation, from memory, from the disk cache, or new.
+
+    Parameters
+    ----------
+    operation : Solve or Evaluate
+
+    Returns
+    -------
+    implicitops.kernels._operation.Operation
+
+    Raises
+    ------
+    UnsupportedExpressionError : an expression contains a function that has no machine code
+    """
+    kernel = _built.get(operation.name)
+    if kernel is None:
+        with _lock:
+            kernel = _built.get(operation.name)
+            if kernel is None:
+                kernel = _built[operation.name] = _build(operation)
+    return kernel
+
+
+def register(operation: Operation) -> str:
+    """Make an operation callable from C by name, and return the name."""
+    _operation.register(operation.name, kernel_of(operation))
+    return operation.name
+
+
+def _build(operation: Operation) -> Any:
+    outputs = operation.output_shapes
+    if isinstance(operation, Evaluate):
+        kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle))
+    elif isinstance(operation, Solve):
+        kernel = _root_system_kernel(operation) if operation.problem.output_shape else _scalar_root(operation)
+        outputs = operation.kernel_output_shapes
+    elif isinstance(operation, Factorise):
+        kernel = _factorise(operation)
+    elif isinstance(operation, LinearSolve):
+        equations = operation.equations
+        kernel = _linear_solve.LinearSolve(
+            n=equations.n, bandwidths=equations.bandwidths, transposed=operation.transposed
+        )
+    else:
+        raise TypeError(f"no kernel for {type(operation).__name__}")
+    return _operation.Operation(kernel, _sizes(operation.input_shapes), _sizes(outputs), _grain(operation))
+
+
+def _grain(operation: Operation) -> int:
+    """Batch elements that keep a thread busy for about a tenth of a millisecond, its start costing a fifth of that."""
+    n = math.prod(operation.output_shapes[0])
+    return GRAIN if n <= 1 else max(1, 2048 // n**2)
+
+
+def _sizes(shapes: tuple[tuple[int, ...], ...]) -> list[int]:
+    return [math.prod(shape) for shape in shapes]
+
+
+def _scalar_root(operation: Solve) -> Any:
+    problem: Any = operation.problem
+    rule, key, order = ScalarRootRule(problem), problem.equation_key, operation.derivatives
+    options = problem.options
+    n = len(problem.parameter_symbols)
+    return _root_scalar.RootScalar(
+        residual=_compile(f"{key}/residual", rule.residual_bundle),
+        start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
+        finish=_compile(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
+        start_kind="guess" if problem.guess is not None else "bracket",
+        n_params=n,
+        n_jacobian=n if order >= 1 else 0,
+        n_hessian=n * n if order >= 2 else 0,
+        rtol=options.rtol,
+        atol=options.atol[0],
+        max_steps=options.max_steps,
+    )
+
+
+def _root_system_kernel(operation: Solve) -> Any:
+    problem, order = operation.problem, operation.derivatives
+    equations, key, options = equations_of(problem), problem.equation_key, problem.options
+    return _root_system.RootSystem(
+        residual=_compile(f"{key}/residual", equations.residual_bundle),
+        parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
+        second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        start=None if operation.start_given else _compile(f"{problem.key}/start", equations.start_bundle),
+        entries=pattern_of(equations.jacobian),
+        parameter_entries=pattern_of(equations.parameter_jacobian) if order >= 1 else np.empty((2, 0)),
+        bandwidths=equations.bandwidths,
+        n_params=len(problem.parameter_symbols),
+        lower=[float(low) for low, _ in problem.domain],
+        upper=[float(high) for _, high in problem.domain],
+        atol=options.atol,
+        rtol=options.rtol,
+        max_steps=options.max_steps,
+        derivatives=order,
+    )
+
+
+def _factorise(operation: Factorise) -> Any:
+    equations = operation.equations
+    return _linear_solve.Factorise(
+        entries=_compile(f"{operation.problem.equation_key}/jacobian", equations.jacobian_bundle),
+        pattern=pattern_of(equations.jacobian),
+        n=equations.n,
+        bandwidths=equations.bandwidths,
+    )

@@ -1,0 +1,115 @@
+"""Batches over threads: large ones are split into equal parts that run without the GIL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from implicitops.kernels._operation import N_STATS
+
+#: Smallest part of a batch of scalar solves that is worth a thread, whose start costs some 20 microseconds.
+GRAIN = 8192
+
+_pool: ThreadPoolExecutor | None = None
+_n_threads: int | None = None
+
+
+def get_num_threads() -> int:
+    """Number of threads that a large batch is split over: all processors that this process may use.
+
+    The environment variable ``IMPLICITOPS_NUM_THREADS`` or :func:`set_num_threads` says otherwise.
+    """
+    if _n_threads is not None:
+        return _n_threads
+    setting = os.environ.get("IMPLICITOPS_NUM_THREADS", "")
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_num_threads(n_threads: int | None) -> None:
+    """Set how many threads a large batch is split over.
+
+    Parameters
+    ----------
+    n_threads : int, or None for the default
+
+    Examples
+    --------
+    >>> import implicitops as iop
+    >>> iop.set_num_threads(1)
+    >>> iop.get_num_threads()
+    1
+    >>> iop.set_num_threads(None)
+    """
+    global _n_threads, _pool
+    if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
+        raise ValueError(f"n_threads must be a positive integer or None; got {n_threads!r}.")
+    _n_threads, _pool = n_threads, None
+
+
+def run(
+    kernel: Any,
+    n: int,
+    inputs: Sequence[np.ndarray],
+    strides: Sequence[int],
+    outputs: Sequence[np.ndarray | None],
+    status: np.ndarray | None = None,
+    stats: bool = False,
+) -> tuple[int, dict[str, np.ndarray]]:
+    """Run a kernel on a batch, over several threads if it is large; the result does not depend on how many.
+
+    Parameters
+    ----------
+    kernel : Operation of :func:`implicitops.kernels.kernel_of`
+    n : int, batch elements
+    inputs : float64 arrays
+    strides : doubles between batch elements of each input, 0 to repeat one element
+    outputs : C-contiguous float64 arrays, or None where not wanted
+    status : int32 ndarray (n,), optional
+    stats : bool, return the kernel's work counters
+
+    Returns
+    -------
+    failed : int, how many elements failed
+    stats : dict of a counter's name to an int64 ndarray (n,), empty unless asked for
+    """
+    parts = max(1, min(get_num_threads(), n // kernel.grain))
+    edges = [n * k // parts for k in range(parts + 1)]
+    counters = [np.zeros((N_STATS, end - begin), dtype=np.int64) if stats else None for begin, end in pairwise(edges)]
+
+    def run_part(k: int) -> int:
+        begin, end = edges[k], edges[k + 1]
+        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters[k]))
+
+    futures = [_executor().submit(run_part, k) for k in range(1, parts)]
+    failed = run_part(0) + sum(future.result() for future in futures)
+    names = getattr(kernel.kernel, "stat_names", ()) if stats else ()
+    rows = {name: [c[k] for c in counters if c is not None] for k, name in enumerate(names)}
+    return failed, {name: row[0] if parts == 1 else np.concatenate(row) for name, row in rows.items()}
+
+
+def pairwise(values: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring pairs of a sequence."""
+    return list(zip(values[:-1], values[1:]))
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=get_num_threads(), thread_name_prefix="implicitops")
+    return _pool
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+# A forked child (PyMC3 makes them) inherits the pool but none of its threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)

@@ -1,0 +1,278 @@
+"""What every problem has: parameters, options, a content hash, and the call. No numerics lives here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+import sympy as sp
+
+from implicitops.problems.validation import did_you_mean, require_distinct, require_symbol
+from implicitops.status import ArgumentError, ProblemError, Solution
+
+Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options that all problems share.
+
+    Parameters
+    ----------
+    method : str, name of the method, or "auto"
+    rtol : float, tolerance of the last step relative to the unknown
+    atol : tuple of float, its absolute tolerance for each unknown
+    max_steps : int, limit of iterations per solve
+    on_failure : "raise" or "nan", what a failed solve does outside a graph
+    """
+
+    method: str = "auto"
+    rtol: float = 1e-8
+    atol: tuple[float, ...] = (0.0,)
+    max_steps: int = 200
+    on_failure: str = "raise"
+
+    @classmethod
+    def checked(
+        cls,
+        methods: Sequence[str],
+        n_unknowns: int,
+        method: Any,
+        rtol: Any,
+        atol: Any,
+        max_steps: Any,
+        on_failure: Any,
+    ) -> Options:
+        """Options from what a user gave, or ProblemError for a value that no solver can work with."""
+        if method not in methods:
+            raise ProblemError(
+                f"method must be one of {', '.join(map(repr, methods))}; got {method!r}."
+                f"{did_you_mean(str(method), methods)}"
+            )
+        _require_tolerance("rtol", rtol)
+        tolerances = tuple(atol) if isinstance(atol, (list, tuple)) else (atol,) * n_unknowns
+        for value in tolerances:
+            _require_tolerance("atol", value)
+        if len(tolerances) != n_unknowns:
+            raise ProblemError(f"atol must be a number or one for each of {n_unknowns} unknowns; got {atol!r}.")
+        if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+            raise ProblemError(f"max_steps must be a positive integer; got {max_steps!r}.")
+        if on_failure not in ("raise", "nan"):
+            raise ProblemError(f"on_failure must be 'raise' or 'nan'; got {on_failure!r}.")
+        return cls(method, float(rtol), tuple(map(float, tolerances)), max_steps, on_failure)
+
+
+def _require_tolerance(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e300:
+        raise ProblemError(f"{name} must be a non-negative finite number; got {value!r}.")
+
+
+class Problem:
+    """Statement of an implicit function: frozen, hashable by content, picklable.
+
+    Subclasses are frozen dataclasses with at least ``params``, a tuple whose items are a Symbol (one
+    scalar argument) or a tuple of Symbols (one vector argument), and ``options``.
+    """
+
+    params: tuple[Parameter, ...]
+    options: Options
+
+    @property
+    def parameter_symbols(self) -> tuple[sp.Symbol, ...]:
+        """All parameter Symbols, flattened in the order in which derivatives are taken."""
+        return tuple(s for item in self.params for s in (item if isinstance(item, tuple) else (item,)))
+
+    @property
+    def parameter_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Trailing shape of each argument: () for a Symbol, (k,) for a tuple of k Symbols."""
+        return tuple((len(item),) if isinstance(item, tuple) else () for item in self.params)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Keyword of each argument: the Symbol's name, or the common stem of a vector's Symbols."""
+        return tuple(_argument_name(item, i) for i, item in enumerate(self.params))
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Trailing shape of the answer: () for a scalar unknown, (n,) for a vector."""
+        raise NotImplementedError
+
+    @property
+    def equation_key(self) -> str:
+        """Content hash of the expressions alone; problems that differ in start and options share it."""
+        return self._cached_hash("_equation_key", self._equation)
+
+    @property
+    def key(self) -> str:
+        """Content hash of the whole statement: equal for equal problems, in every process."""
+        return self._cached_hash("_key", lambda: f"{self.equation_key}|{self._content()}")
+
+    def _cached_hash(self, attribute: str, content: Callable[[], str]) -> str:
+        key = self.__dict__.get(attribute)
+        if key is None:
+            text = f"{type(self).__name__}|{content()}"
+            key = hashlib.sha256(text.encode()).hexdigest()[:32]
+            object.__setattr__(self, attribute, key)
+        return key
+
+    def _equation(self) -> str:
+        raise NotImplementedError
+
+    def _content(self) -> str:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Caches (underscored) hold compiled code and are made again where the pickle is opened.
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Solve for given parameters, in the framework that the arguments belong to.
+
+        Parameters
+        ----------
+        *args : the parameters in the order of ``params``: numbers, arrays, or symbolic variables of one
+            framework. Leading axes broadcast as in NumPy; a vector parameter's last axis has its length
+        **kwargs : parameters by name
+
+        Returns
+        -------
+        float64 scalar or ndarray of the broadcast batch shape followed by ``output_shape``, or a symbolic
+        variable of the arguments' framework
+
+        Raises
+        ------
+        ArgumentError : wrong number, name, shape or type of an argument, or two frameworks at once
+        SolveError : a solve failed and ``on_failure`` is "raise" (NumPy only; a graph returns NaN)
+        """
+        if not kwargs:
+            solve_scalars = self.__dict__.get("_solve_scalars")
+            if solve_scalars is not None:
+                value = solve_scalars(args)
+                if value is not None:
+                    return value
+        # The one arrow that points upwards: a call is handed to the backend that owns its arguments.
+        from implicitops.backends import apply
+
+        return apply(self, self.bind(args, kwargs))
+
+    def solve(self, *args: Any, derivatives: int = 0, throw: bool = True, **kwargs: Any) -> Solution:
+        """Solve for given parameters with NumPy and return everything that is known of the answer.
+
+        Parameters
+        ----------
+        *args, **kwargs : the parameters, by position or by name, as in a call; start values such as
+            ``guess=`` or ``bracket=`` override the statement's own for this call
+        derivatives : 0, 1 or 2, the highest order of derivative that is returned
+        throw : bool, raise SolveError if any solve failed
+
+        Returns
+        -------
+        Solution
+
+        Raises
+        ------
+        ArgumentError : wrong number, name, shape or type of an argument
+        SolveError : a solve failed and ``throw`` is true
+        """
+        from implicitops.backends import numpy as backend
+
+        start = {name: kwargs.pop(name) for name in self.start_names if name in kwargs}
+        arguments = self.bind(args, kwargs)
+        return backend.solve(self, arguments, derivatives=derivatives, throw=throw, **start)
+
+    def op(self, backend: str) -> Any:
+        """Function of the parameters that always makes an op of one framework.
+
+        Parameters
+        ----------
+        backend : str, "numpy" or "theano"
+
+        Returns
+        -------
+        callable with the signature of the problem itself
+
+        Examples
+        --------
+        >>> import sympy as sp, implicitops as iop
+        >>> x, p = sp.symbols("x p")
+        >>> square_root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)).op("numpy")
+        >>> float(square_root(4.0))
+        2.0
+        """
+        from implicitops.backends import backend_named
+
+        module = backend_named(backend)
+        return lambda *args, **kwargs: module.apply(self, self.bind(args, kwargs))
+
+    def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
+        """Same problem whose start values are trailing arguments, and those arguments."""
+        raise ArgumentError(f"{type(self).__name__} has no start values to override.")
+
+    #: Keywords of ``solve`` that override the statement's start values.
+    start_names: tuple[str, ...] = ()
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Order the arguments of a call as ``params``, or say which is missing, unknown or given twice."""
+        names = self.parameter_names
+        if len(args) > len(names):
+            raise ArgumentError(
+                f"{type(self).__name__} expects {len(names)} parameter(s) ({', '.join(names)}); "
+                f"got {len(args)} positional arguments."
+            )
+        bound = dict(zip(names, args))
+        for name, value in kwargs.items():
+            if name not in names:
+                raise ArgumentError(
+                    f"unknown keyword {name!r}: the parameters are {', '.join(names)}.{did_you_mean(name, names)}"
+                )
+            if name in bound:
+                raise ArgumentError(f"parameter {name!r} is given twice, by position and by name.")
+            bound[name] = value
+        missing = [name for name in names if name not in bound]
+        if missing:
+            raise ArgumentError(
+                f"{type(self).__name__} expects {len(names)} parameter(s) ({', '.join(names)}); "
+                f"missing {', '.join(missing)}."
+            )
+        return tuple(bound[name] for name in names)
+
+
+def _argument_name(item: Parameter, position: int) -> str:
+    if isinstance(item, sp.Symbol):
+        return item.name
+    stems = {re.sub(r"_?\d+$", "", symbol.name) for symbol in item}
+    stem = stems.pop() if len(stems) == 1 else ""
+    return stem if stem.isidentifier() else f"argument{position}"
+
+
+def as_parameters(params: Any) -> tuple[Parameter, ...]:
+    """Validate ``params``: a sequence whose items are Symbols or tuples of Symbols, all different."""
+    if isinstance(params, sp.Symbol):
+        params = (params,)
+    if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
+        raise ProblemError(f"params must be a sequence of Symbols (or tuples of Symbols); got {params!r}.")
+    items: list[Parameter] = []
+    for item in params:
+        symbols = tuple(item) if isinstance(item, (tuple, list, sp.Tuple)) else (item,)
+        for symbol in symbols:
+            require_symbol(symbol, "each parameter")
+        if not symbols:
+            raise ProblemError("a vector parameter needs at least one Symbol; got an empty tuple.")
+        items.append(symbols if isinstance(item, (tuple, list, sp.Tuple)) else item)
+    if not items:
+        raise ProblemError(
+            "params is empty: an implicit function needs at least one parameter. "
+            "Solve an equation without parameters once and use the number."
+        )
+    flat = [s for item in items for s in (item if isinstance(item, tuple) else (item,))]
+    require_distinct(flat, "parameter")
+    names = [_argument_name(item, i) for i, item in enumerate(items)]
+    if len(set(names)) < len(names):
+        raise ProblemError(f"two arguments have the same name: {', '.join(names)}. Rename the Symbols of one.")
+    return tuple(items)

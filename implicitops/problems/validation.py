@@ -1,0 +1,147 @@
+"""Checks that every statement passes through, each with an error that says what to do. No numerics lives here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sympy as sp
+
+from implicitops.status import ProblemError
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the choice closest to a misspelt word, or nothing."""
+    close = difflib.get_close_matches(word, list(choices), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def require_symbol(value: Any, role: str) -> None:
+    """Raise ProblemError unless ``value`` is a real-valued SymPy Symbol."""
+    if not isinstance(value, sp.Symbol):
+        raise ProblemError(f"{role} must be a SymPy Symbol; got {value!r} of type {type(value).__name__}.")
+    if value.is_real is False or value.is_commutative is False:
+        raise ProblemError(f"{role} must be real; the Symbol {value} is declared with {value.assumptions0}.")
+
+
+def require_distinct(symbols: Sequence[sp.Symbol], role: str) -> None:
+    """Raise ProblemError if a Symbol, or a name under two sets of assumptions, appears twice."""
+    for position, symbol in enumerate(symbols):
+        earlier = symbols[:position]
+        if symbol in earlier:
+            raise ProblemError(f"{role} {symbol} is listed twice. List each Symbol once.")
+        if any(other.name == symbol.name and not isinstance(other, sp.Dummy) for other in earlier):
+            raise ProblemError(
+                f"two different Symbols are both called {symbol.name!r} (other assumptions). "
+                "Create the Symbol once and use it everywhere."
+            )
+
+
+def as_expression(value: Any, role: str) -> sp.Expr:
+    """Convert to a scalar SymPy expression, or say what was given instead."""
+    if isinstance(value, (str, bytes)):
+        raise ProblemError(
+            f"{role} must be a SymPy expression; got the string {value!r}. "
+            "Build it from Symbols, or parse it yourself with sympy.sympify."
+        )
+    if isinstance(value, sp.Equality):
+        return as_expression(value.lhs - value.rhs, role)
+    try:
+        expression = sp.sympify(value, strict=True)
+    except sp.SympifyError:
+        raise ProblemError(
+            f"{role} must be a SymPy expression; got {value!r} of type {type(value).__name__}."
+        ) from None
+    if isinstance(expression, sp.logic.boolalg.Boolean) and not isinstance(expression, sp.Expr):
+        raise ProblemError(
+            f"{role} must be an expression or an Eq; got the condition {expression}. "
+            "Note that SymPy's a == b compares structure: write Eq(a, b) or a - b."
+        )
+    if not isinstance(expression, sp.Expr):
+        raise ProblemError(f"{role} must be a scalar SymPy expression; got {expression!r}.")
+    if expression.is_real is False and not expression.is_infinite:
+        raise ProblemError(f"{role} must be real; {expression} is not.")
+    if expression.has(sp.I):
+        raise ProblemError(f"{role} must be real; {expression} contains the imaginary unit.")
+    return expression
+
+
+def require_known_symbols(expression: sp.Expr, known: Sequence[sp.Symbol], role: str) -> None:
+    """Raise ProblemError if an expression contains a Symbol that is neither unknown nor parameter."""
+    strangers = sorted(expression.free_symbols - set(known), key=str)
+    if not strangers:
+        return
+    twins = [s for s in strangers if any(s.name == k.name for k in known)]
+    if twins:
+        raise ProblemError(
+            f"{role} contains {twins[0]} with other assumptions than the Symbol of the same name that was "
+            "declared. Create the Symbol once and use it everywhere."
+        )
+    raise ProblemError(
+        f"{role} contains {', '.join(map(str, strangers))}, which is neither an unknown nor a parameter; "
+        f"known are {', '.join(map(str, known))}. Add it to params or substitute its value."
+    )
+
+
+def as_unknowns(unknown: Any) -> tuple[sp.Symbol, ...]:
+    """Symbols that are solved for, from a Symbol or a sequence of Symbols."""
+    items = tuple(unknown) if isinstance(unknown, (list, tuple, sp.Tuple, sp.MatrixBase)) else (unknown,)
+    if not items:
+        raise ProblemError("unknown is empty: name at least one Symbol to solve for.")
+    for symbol in items:
+        require_symbol(symbol, "the unknown")
+    return items
+
+
+def as_start(value: Any, params: Sequence[sp.Symbol], role: str) -> sp.Expr:
+    """Expression of the parameters from which an iteration starts."""
+    expression = as_expression(value, role)
+    require_known_symbols(expression, params, role)
+    return expression
+
+
+def as_guess(
+    guess: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol], is_vector: bool
+) -> tuple[sp.Expr, ...]:
+    """One start expression for each unknown."""
+    items = tuple(guess) if isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)) else (guess,)
+    if not is_vector and not isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)):
+        return (as_start(guess, params, "guess"),)
+    if len(items) != len(unknowns) or not is_vector:
+        raise ProblemError(
+            f"guess must have one expression for each of the {len(unknowns)} unknowns "
+            f"{', '.join(map(str, unknowns))}; got {len(items)}: {guess}."
+        )
+    return tuple(as_start(item, params, "guess") for item in items)
+
+
+def domain_of(symbol: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """Interval that a Symbol's SymPy assumptions allow."""
+    return sp.S.Zero if symbol.is_nonnegative else -sp.oo, sp.S.Zero if symbol.is_nonpositive else sp.oo
+
+
+def require_well_posed(
+    residuals: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol]
+) -> None:
+    """Raise ProblemError unless every equation and every unknown takes part, and all Symbols are known and distinct."""
+    for symbol in unknowns:
+        if symbol in params:
+            raise ProblemError(f"{symbol} is both the unknown and a parameter. Remove it from one of the two.")
+    require_distinct([*unknowns, *params], "unknown or parameter")
+    for expression in residuals:
+        require_known_symbols(expression, [*unknowns, *params], "the residual")
+        if not expression.has(*unknowns):
+            raise ProblemError(
+                f"the residual {expression} does not contain the unknown {', '.join(map(str, unknowns))}: "
+                "there is nothing to solve for."
+            )
+    for symbol in unknowns:
+        if not any(expression.has(symbol) for expression in residuals):
+            raise ProblemError(f"the unknown {symbol} appears in no equation, so nothing determines it.")
+
+
+def abbreviated(items: Sequence[Any]) -> str:
+    """List of at most four items as text, for error messages."""
+    shown = ", ".join(map(str, items[:4]))
+    return f"[{shown}, ... {len(items)} in all]" if len(items) > 4 else f"[{shown}]"

@@ -1,0 +1,136 @@
+"""Why a solve ended, what it returned, and the errors that say so. No numerics lives here."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "ArgumentError",
+    "ImplicitopsError",
+    "ProblemError",
+    "Solution",
+    "SolveError",
+    "SolveWarning",
+    "Status",
+]
+
+
+class Status(enum.Enum):
+    """Why the solve of one batch element ended; the value of each member is its message.
+
+    Examples
+    --------
+    >>> from implicitops import Status
+    >>> Status.SINGULAR.value.split(":")[0]
+    'the derivative of the residual vanishes at the solution'
+    """
+
+    CONVERGED = "converged"
+    NO_SIGN_CHANGE = (
+        "no sign change was found: the residual has the same sign at both ends of the bracket, or at every "
+        "point of the search. Give a bracket whose ends have residuals of opposite signs, or a guess"
+    )
+    DISCONTINUITY = (
+        "the residual changes sign without passing through zero: a pole or a jump, not a root. "
+        "Give a bracket that excludes it, or multiply the equation by its denominator"
+    )
+    MAX_STEPS = "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess"
+    UNDEFINED = (
+        "the residual is not a real number (NaN) at the guess, at an end of the bracket or inside it. "
+        "Narrow the bracket to where the residual is defined"
+    )
+    SINGULAR = (
+        "the derivative of the residual vanishes at the solution: a multiple root, a root at infinity or a fold, "
+        "where no derivative with respect to the parameters exists. Restate the equation"
+    )
+    INVALID_INPUT = "a parameter is NaN or infinite. Look for the operation that produced it"
+    STALLED = (
+        "the residual has a local minimum that is not zero, and no sign change was found around it. "
+        "The equation may have no root here; give a bracket or another guess"
+    )
+    INVALID_BRACKET = "an end of the bracket is NaN, or the two ends are equal. Give two different ends"
+
+    def __repr__(self) -> str:
+        return f"Status.{self.name}"
+
+    @classmethod
+    def from_code(cls, code: int) -> Status:
+        """Status of a kernel's integer code (the order of ``iop_status`` in csrc/implicitops.h)."""
+        return _BY_CODE[code]
+
+    @property
+    def code(self) -> int:
+        """Integer by which kernels and graphs name this status."""
+        return _BY_CODE.index(self)
+
+
+_BY_CODE = tuple(Status)
+_MEMBERS = np.array(_BY_CODE, dtype=object)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Result of :meth:`Problem.solve`: the answer, its derivatives and why each solve ended.
+
+    Parameters
+    ----------
+    value : ndarray (...), or (..., n) for a vector unknown; NaN where the solve failed
+    jacobian : ndarray (..., p) or (..., n, p), or None if not asked for
+        Derivative with respect to the parameters, flattened in the order of ``problem.params``.
+    hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
+    status_code : int32 ndarray (...), codes of :class:`Status`
+    error_estimate : ndarray of the shape of ``value``, or None where the method has none
+    stats : mapping of a counter's name to an int64 ndarray (...)
+    """
+
+    value: np.ndarray
+    jacobian: np.ndarray | None
+    hessian: np.ndarray | None
+    status_code: np.ndarray
+    error_estimate: np.ndarray | None = None
+    stats: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Any:
+        """:class:`Status` of each batch element: one member, or an object array of members."""
+        return _MEMBERS[self.status_code]
+
+    @property
+    def converged(self) -> Any:
+        """Boolean of each batch element: True where ``value`` is a solution."""
+        return self.status_code == 0
+
+
+class ImplicitopsError(Exception):
+    """Base class of every error that implicitops raises on purpose."""
+
+
+class ProblemError(ImplicitopsError, ValueError):
+    """A problem's statement is not one that can be solved: what was expected, what came, what to do."""
+
+
+class ArgumentError(ImplicitopsError, TypeError, ValueError):
+    """An argument of a call has the wrong number, name, shape or type."""
+
+
+class SolveError(ImplicitopsError, ArithmeticError):
+    """A solve failed outside a graph; carries the whole :class:`Solution`.
+
+    Parameters
+    ----------
+    message : str
+    solution : Solution, with NaN where the solve failed
+    """
+
+    def __init__(self, message: str, solution: Solution | None = None) -> None:
+        super().__init__(message)
+        self.solution = solution
+
+
+class SolveWarning(RuntimeWarning):
+    """A solve failed inside a graph, where it became NaN."""

@@ -1,0 +1,252 @@
+"""The true solution of a problem's own SymPy statement, to 50 digits: value, derivatives, and what rounding explains.
+
+Independent of the code under test: the residual is evaluated by mpmath, the root is found anew from it, and
+derivatives are differences of that root, not of any formula. Only the tolerances use symbolic derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy as sp
+
+from implicitops.problems.base import Problem
+from implicitops.problems.root import Root
+from implicitops.testing.differences import digits_for, precise_derivatives
+from implicitops.testing.rounding import UNIT, rounding_error
+
+#: The bounds of rounding.py are of first order and count functions as accurate to two units in the last place.
+SAFETY = 4
+#: Where the bounds cannot be made, what a derivative in double precision is trusted to.
+FALLBACK = 1e-9
+
+
+class NoReferenceError(ArithmeticError):
+    """There is no true value to compare with: no root near, or no derivative."""
+
+
+@dataclass(frozen=True)
+class ReferencePoint:
+    """True value and derivatives at one point, and the error that double precision may have there.
+
+    Parameters
+    ----------
+    value, value_bound : object ndarrays (m,) of mpf
+    jacobian, jacobian_bound : object ndarrays (m, p), or None
+    hessian, hessian_bound : object ndarrays (m, p, p), or None
+    """
+
+    value: np.ndarray
+    value_bound: np.ndarray
+    jacobian: np.ndarray | None = None
+    jacobian_bound: np.ndarray | None = None
+    hessian: np.ndarray | None = None
+    hessian_bound: np.ndarray | None = None
+
+
+class RootReference:
+    """Reference solutions of a scalar :class:`~implicitops.Root`.
+
+    The tolerances follow from the conditioning of the root. With E(e) the running error bound of rounding.py for
+    an expression e, and eps = 2**-52,
+
+        |dx|    <= 4 ((E(F) + 2 eps |terms of F|) / |F_x| + eps |x|)
+        |dS_j|  <= 4 E(-F_j / F_x), where x carries the error above
+        |dS_jk| <= 4 E(-(F_jk + F_xj S_k + F_xk S_j + F_xx S_j S_k) / F_x), likewise.
+
+    Parameters
+    ----------
+    problem : Root
+
+    Examples
+    --------
+    >>> import mpmath, sympy as sp, implicitops as iop
+    >>> from implicitops.testing.reference import RootReference
+    >>> x, p = sp.symbols("x p")
+    >>> reference = RootReference(iop.Root(x**2 - p, x, [p], bracket=(0, p + 1)))
+    >>> mpmath.nstr(reference.at([2.0], near=1.4142135, order=1).jacobian[0, 0], 30)
+    '0.353553390593273762200422181052'
+    """
+
+    def __init__(self, problem: Root) -> None:
+        # Real Symbols, so that SymPy can differentiate Abs and its kind for the tolerances.
+        named = (problem.unknown, *problem.parameter_symbols)
+        self.symbols = tuple(sp.Dummy(s.name, real=True, positive=s.is_positive) for s in named)
+        self.residual = problem.residuals[0].xreplace(dict(zip(named, self.symbols)))
+        self._evaluate = sp.lambdify(self.symbols, self.residual, "mpmath")
+
+    def at(self, parameters: Sequence[float], near: float, order: int = 1) -> ReferencePoint:
+        """Reference at one parameter set, for the root next to a solution in double precision.
+
+        Parameters
+        ----------
+        parameters : sequence of p float
+        near : float
+        order : 0, 1 or 2
+
+        Raises
+        ------
+        NoReferenceError : no root near ``near``
+        KinkError : the root has no derivative there
+        """
+        with mpmath.workdps(digits_for(parameters)):
+            point = [mpmath.mpf(float(v)) for v in parameters]
+            root = self._root_near(point, near)
+            slope = self._slope(root, point)
+            value, jacobian, hessian = precise_derivatives(
+                lambda there: [self._follow(there, root, slope)], point, order
+            )
+        with mpmath.workdps(60):
+            bounds = self._bounds(root, slope, point, jacobian, hessian)
+        return ReferencePoint(value, bounds[0], jacobian, bounds[1], hessian, bounds[2])
+
+    def residual_at(self, x: float, parameters: Sequence[float]) -> tuple[Any, Any]:
+        """Residual of a solution in double precision, exactly evaluated, and the bound that rounding explains."""
+        with mpmath.workdps(60):
+            point = [mpmath.mpf(float(v)) for v in parameters]
+            here = mpmath.mpf(x)
+            slope = self._slope(here, point)
+            return self._at(here, point), self._step_bound(here, slope, point) * abs(slope)
+
+    def _at(self, x: Any, point: Sequence[Any]) -> Any:
+        try:
+            value = self._evaluate(x, *point)
+        except (ZeroDivisionError, ValueError, OverflowError):
+            return mpmath.nan
+        return value.real if isinstance(value, mpmath.mpc) and value.imag == 0 else (
+            mpmath.nan if isinstance(value, mpmath.mpc) else mpmath.mpf(value)
+        )
+
+    def _root_near(self, point: Sequence[Any], near: float) -> Any:
+        """Root in the smallest interval around ``near`` at whose ends the residual has two signs."""
+        centre = mpmath.mpf(near)
+        if self._at(centre, point) == 0:
+            return centre
+        width = abs(centre) * mpmath.mpf(2) ** -54 if centre != 0 else mpmath.mpf(10) ** -320
+        widest = abs(centre) / 4 if centre != 0 else mpmath.mpf(10) ** -3
+        while width < widest:
+            low, high = centre - width, centre + width
+            f_low, f_high = self._at(low, point), self._at(high, point)
+            if f_low * f_high < 0:
+                root = self._bracketed_secant(point, low, f_low, high, f_high)
+                self._require_root(point, root, width)
+                return root
+            width *= 8
+        raise NoReferenceError(f"the residual has no root near {near!r}: it does not change its sign around it")
+
+    def _bracketed_secant(self, point: Sequence[Any], a: Any, f_a: Any, b: Any, f_b: Any) -> Any:
+        """Illinois method until the iterates agree to the working precision, less ten digits."""
+        tolerance = mpmath.mpf(10) ** (10 - mpmath.mp.dps)
+        for _ in range(20 * mpmath.mp.dps):
+            x = b - f_b * (b - a) / (f_b - f_a)
+            f = self._at(x, point)
+            if f == 0 or abs(x - b) <= tolerance * abs(x):
+                return x
+            if f * f_b < 0:
+                a, f_a = b, f_b
+            else:
+                f_a = f_a / 2
+            b, f_b = x, f
+        raise NoReferenceError("the reference iteration did not converge: a multiple root?")
+
+    def _require_root(self, point: Sequence[Any], root: Any, width: Any) -> None:
+        """Sign change at 1e-45 of the root, with a residual that has shrunk in proportion (no pole, no jump)."""
+        small = max(abs(root), width) * mpmath.mpf(10) ** -45
+        below, above = self._at(root - small, point), self._at(root + small, point)
+        far = max(abs(self._at(root - width, point)), abs(self._at(root + width, point)))
+        if not (below * above < 0 and max(abs(below), abs(above)) < far * mpmath.mpf(10) ** -20):
+            raise NoReferenceError(f"what is near {mpmath.nstr(root, 17)} is a pole or a jump, not a root")
+
+    def _slope(self, x: Any, point: Sequence[Any]) -> Any:
+        step = (abs(x) if x != 0 else mpmath.mpf(1)) * mpmath.mpf(10) ** -(mpmath.mp.dps // 3)
+        return (self._at(x + step, point) - self._at(x - step, point)) / (2 * step)
+
+    def _follow(self, point: Sequence[Any], start: Any, slope: Any) -> Any:
+        """Root at parameters next to those of ``start``, by the secant method."""
+        tolerance = mpmath.mpf(10) ** (5 - mpmath.mp.dps)
+        previous, f_previous = start, self._at(start, point)
+        if f_previous == 0:
+            return start
+        x = start - f_previous / slope
+        for _ in range(60):
+            f = self._at(x, point)
+            if f == 0 or f == f_previous or abs(x - previous) <= tolerance * abs(x):
+                return x
+            previous, f_previous, x = x, f, x - f * (x - previous) / (f - f_previous)
+        raise NoReferenceError("the reference iteration did not converge next to the point: a fold or its edge?")
+
+    def _step_bound(self, x: Any, slope: Any, point: Sequence[Any]) -> Any:
+        """Bound on the error of a root in double precision, without the safety factor."""
+        exact = dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
+        _, error = rounding_error(self.residual, exact)
+        terms = mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
+        return (error + 4 * UNIT * terms) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1074
+
+    def _bounds(
+        self, root: Any, slope: Any, point: Sequence[Any], jacobian: np.ndarray | None, hessian: np.ndarray | None
+    ) -> list[np.ndarray | None]:
+        error = self._step_bound(root, slope, point)
+        values = dict(zip(self.symbols, [(root, error), *((v, mpmath.mpf(0)) for v in point)]))
+        first, second = self._derivative_expressions(jacobian is not None, hessian is not None)
+        return [
+            np.array([SAFETY * error], dtype=object),
+            None if jacobian is None else _bounds_of(first, values, jacobian),
+            None if hessian is None else _bounds_of(second, values, hessian),
+        ]
+
+    def _derivative_expressions(self, with_first: bool, with_second: bool) -> tuple[np.ndarray, np.ndarray]:
+        x, *parameters = self.symbols
+        p = len(parameters)
+        first, second = np.empty((1, p), dtype=object), np.empty((1, p, p), dtype=object)
+        slope = sp.diff(self.residual, x)
+        if with_first:
+            for j, q in enumerate(parameters):
+                first[0, j] = -sp.diff(self.residual, q) / slope
+        if with_second:
+            for j, q in enumerate(parameters):
+                for k, r in enumerate(parameters):
+                    mixed = sp.diff(slope, r) * first[0, j] + sp.diff(slope, q) * first[0, k]
+                    bend = sp.diff(slope, x) * first[0, j] * first[0, k]
+                    second[0, j, k] = -(sp.diff(self.residual, q, r) + mixed + bend) / slope
+        return first, second
+
+
+def _bounds_of(expressions: np.ndarray, values: Any, reference: np.ndarray) -> np.ndarray:
+    """Error bound of each derivative; FALLBACK where its formula cannot be evaluated or is not the reference."""
+    bounds = np.empty(expressions.shape, dtype=object)
+    for index, expression in np.ndenumerate(expressions):
+        true = reference[index]
+        fallback = FALLBACK * abs(true)
+        try:
+            value, error = rounding_error(expression, values)
+            agrees = abs(value - true) <= mpmath.mpf(10) ** -15 * abs(true) + error
+            bounds[index] = SAFETY * error + mpmath.mpf(2) ** -1074 if agrees else fallback
+        except (TypeError, ValueError, NameError, ZeroDivisionError, KeyError):
+            bounds[index] = fallback
+    return bounds
+
+
+@singledispatch
+def reference_of(problem: Problem) -> Any:
+    """Reference solutions of a problem's own statement; a new kind of problem registers its own.
+
+    Raises
+    ------
+    NoReferenceError : there is none for this kind of problem
+    """
+    raise NoReferenceError(
+        f"there is no high-precision reference for {type(problem).__name__} problems. Pass reference=, the true "
+        "value as a function of the parameters."
+    )
+
+
+@reference_of.register
+def _(problem: Root) -> RootReference:
+    if problem.is_vector:
+        raise NoReferenceError("there is no high-precision reference for systems. Pass reference=.")
+    return RootReference(problem)

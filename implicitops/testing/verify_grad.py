@@ -1,0 +1,248 @@
+"""verify_grad: one harness for problems in every backend and for users' own ops. The checks are in checks_*.py."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from implicitops.backends.failures import unrecorded
+from implicitops.problems.base import Problem
+from implicitops.problems.validation import did_you_mean
+from implicitops.status import ArgumentError
+from implicitops.testing import checks_derivatives, checks_solve
+from implicitops.testing.case import Case
+from implicitops.testing.differences import KinkError
+from implicitops.testing.differentiation import Differentiable, NotAvailableError
+from implicitops.testing.points import function_points, problem_arguments
+from implicitops.testing.reference import NoReferenceError, ReferencePoint, reference_of
+from implicitops.testing.reference_function import FunctionReference
+from implicitops.testing.report import Check, Report
+
+BACKENDS = ("numpy", "theano")
+
+
+def verify_grad(
+    target: Any,
+    at: Any,
+    *,
+    order: int = 1,
+    backends: Sequence[str] | None = None,
+    reference: Callable[..., Any] | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    throw: bool = True,
+) -> Report:
+    """Check the value and the derivatives of a problem or an op against the truth.
+
+    Every element is compared relatively, with a tolerance that follows from the conditioning at its point (see
+    :class:`implicitops.testing.reference.RootReference`), so that a derivative of 8e-10 is checked to as many
+    digits as one of 0.1.
+
+    Parameters
+    ----------
+    target : Problem, or a Theano Op, or a function of Theano variables that returns one
+        The truth for a problem is a 50-digit solution of its own SymPy statement.
+    at : mapping or sequence, where to check
+        By name, {"theta": [0.2, 1e5]}, or as a sequence of points, [0.2, 1e5] or [(1.0, 0.3), (2.0, 0.5)]. For a
+        problem arrays are batches; for any other target an array is one argument.
+    order : 1 or 2
+        Highest order of derivative.
+    backends : sequence of str
+        Some of "numpy", "theano". By default ("numpy",) for a problem and ("theano",) for anything else.
+    reference : callable, optional
+        True value as a function of the arguments, instead of the problem's own statement. With mpmath functions
+        it is differentiated with 120 digits, otherwise by extrapolated differences with an error bar; so is the
+        op itself where there is no reference.
+    rtol : float, optional
+        Relative tolerance of all comparisons with the truth, instead of the derived ones.
+    seed : int
+        Of the random directions.
+    throw : bool
+        Raise if a check fails.
+
+    Returns
+    -------
+    Report, with one Check for each promise; print it
+
+    Raises
+    ------
+    GradientMismatchError : a value or derivative is wrong; the message is the report
+    SolveError : the solver had no answer at some of the points, but nothing was wrong at the others
+    ArgumentError : an argument is not one of the above
+
+    Examples
+    --------
+    >>> import sympy as sp, implicitops as iop
+    >>> mu, theta = sp.symbols("mu theta")
+    >>> mu_of = iop.Root(mu + mu*sp.exp(theta*mu) - 1, mu, [theta], bracket=(0, 1))
+    >>> report = iop.verify_grad(mu_of, {"theta": [0.2, 1e-5, 1e5]}, order=2)
+    >>> report.passed
+    True
+    """
+    if order not in (1, 2) or isinstance(order, bool):
+        raise ArgumentError(f"order must be 1 or 2; got {order!r}.")
+    is_problem = isinstance(target, Problem)
+    backends = _validated(backends, is_problem)
+    with unrecorded():
+        if is_problem:
+            checks = _problem_checks(target, at, order, backends, reference, rtol, seed)
+        else:
+            checks = _function_checks(target, at, order, reference, rtol, seed)
+    report = Report(repr(target) if is_problem else _name_of(target), tuple(checks))
+    if throw:
+        report.raise_if_failed()
+    return report
+
+
+def _validated(backends: Sequence[str] | None, is_problem: bool) -> tuple[str, ...]:
+    if backends is None:
+        return ("numpy",) if is_problem else ("theano",)
+    if isinstance(backends, str):
+        raise ArgumentError(f"backends must be a sequence of names; got the string {backends!r}. Write ({backends!r},).")
+    for name in backends:
+        if name not in BACKENDS:
+            raise ArgumentError(
+                f"backends must be some of {', '.join(map(repr, BACKENDS))}; got {name!r}."
+                f"{did_you_mean(str(name), BACKENDS)}"
+            )
+    if not is_problem and tuple(backends) != ("theano",):
+        raise ArgumentError(
+            f"an op or a function of symbolic variables is checked in its own framework, ('theano',); got {backends!r}."
+        )
+    return tuple(backends)
+
+
+# -- problems ---------------------------------------------------------------------------------------------------
+
+
+def _problem_checks(
+    problem: Problem,
+    at: Any,
+    order: int,
+    backends: Sequence[str],
+    reference: Callable[..., Any] | None,
+    rtol: float | None,
+    seed: int,
+) -> list[Check]:
+    arguments = problem_arguments(problem, at)
+    solution = problem.solve(*arguments, throw=False)
+    checks, references = [], []
+    truth = reference_of(problem) if reference is None else FunctionReference(reference, problem.parameter_shapes)
+    rows = np.concatenate([a.reshape(len(a), -1) for a in arguments], axis=1)
+    for i, status in enumerate(np.ravel(solution.status)):
+        where = ", ".join(f"{name}={a[i]!r}" for name, a in zip(problem.parameter_names, arguments))
+        if not solution.converged[i]:
+            reason = f"no solution: {status.value} ({status!r})"
+            checks.append(Check(f"solver at point {i}", False, where=where, reason=reason, solver_failure=True))
+            continue
+        found = _reference_or_check(
+            lambda i=i: truth.at(list(rows[i]), near=float(solution.value[i]), order=order), f"point {i}", where  # type: ignore[misc]
+        )
+        (checks if isinstance(found, Check) else references).append(found if isinstance(found, Check) else (i, found))
+    if not references:
+        return checks
+    kept = [i for i, _ in references]
+    good = tuple(np.ascontiguousarray(a[kept]) for a in arguments)
+    points = tuple(r for _, r in references)
+    for backend in backends:
+        case = Case(_differentiable(problem, backend, good), good, problem.parameter_names, True, points, rtol)
+        if backend == "numpy":
+            checks.extend(checks_solve.run(problem, case, order))
+        checks.extend(checks_derivatives.run(case, order, seed))
+    return checks
+
+
+def _differentiable(problem: Problem, backend: str, arguments: tuple[np.ndarray, ...]) -> Differentiable:
+    if backend == "numpy":
+        from implicitops.testing.differentiation.numpy import NumpyDifferentiable
+
+        return NumpyDifferentiable(problem)
+    from implicitops.testing.differentiation.theano import TheanoDifferentiable
+
+    return TheanoDifferentiable(problem.op("theano"), arguments)
+
+
+def _reference_or_check(make: Callable[[], ReferencePoint], name: str, where: str) -> ReferencePoint | Check:
+    try:
+        return make()
+    except KinkError as error:
+        return Check(f"reference at {name}", None, where=where, reason=f"{error}; nothing is compared there")
+    except NoReferenceError as error:
+        return Check(f"reference at {name}", False, where=where, reason=str(error))
+
+
+# -- ops and functions ------------------------------------------------------------------------------------------
+
+
+def _function_checks(
+    target: Any, at: Any, order: int, reference: Callable[..., Any] | None, rtol: float | None, seed: int
+) -> list[Check]:
+    if not callable(target):
+        raise ArgumentError(
+            f"target must be a Problem, a Theano Op or a function of Theano variables; got {target!r:.80} of type "
+            f"{type(target).__name__}."
+        )
+    from implicitops.testing.differentiation.theano import TheanoDifferentiable
+
+    names = _argument_names(target)
+    points = function_points(at, names)
+    names = names or tuple(f"argument {k}" for k in range(len(points[0])))
+    try:
+        differentiable = TheanoDifferentiable(target, points[0])
+    except NotAvailableError as error:
+        raise ArgumentError(str(error)) from None
+    shapes = [a.shape for a in points[0]]
+    truth = FunctionReference(reference or _values_of(differentiable, points[0]), shapes)
+    checks: list[Check] = []
+    for i, arguments in enumerate(points):
+        variables = [float(v) for a in arguments for v in np.ravel(a)]
+        where = ", ".join(f"{name}={a!r}" for name, a in zip(names, arguments))
+        found = _reference_or_check(lambda v=variables: truth.at(v, order=order), f"point {i}", where)  # type: ignore[misc]
+        if isinstance(found, Check):
+            checks.append(found)
+            continue
+        case = Case(differentiable, arguments, names, False, (found,), rtol)
+        checks.extend(checks_derivatives.run(case, order, seed))
+    return _worst_by_name(checks)
+
+
+def _values_of(differentiable: Differentiable, example: Sequence[np.ndarray]) -> Callable[..., np.ndarray]:
+    """The op itself as a function of floats, for want of anything better."""
+
+    def function(*arguments: Any) -> np.ndarray:
+        arrays = [np.asarray(a) for a in arguments]
+        if any(a.dtype == object for a in arrays) or not all(isinstance(a, (float, np.ndarray)) for a in arguments):
+            raise TypeError("an op computes in double precision")
+        return differentiable.value([a.astype(e.dtype) for a, e in zip(arrays, example)])
+
+    return function
+
+
+def _worst_by_name(checks: list[Check]) -> list[Check]:
+    """Of the checks with one name the failed one, else the one with the largest error in units of its tolerance."""
+
+    def badness(check: Check) -> tuple[float, float]:
+        ratio = check.error / check.tolerance if check.tolerance > 0 else 0.0
+        return (1.0 if check.passed is False else 0.0 if check.passed else -1.0), (ratio if ratio == ratio else 0.0)
+
+    worst: dict[str, Check] = {}
+    for check in checks:
+        if check.name not in worst or badness(check) > badness(worst[check.name]):
+            worst[check.name] = check
+    return list(worst.values())
+
+
+def _argument_names(target: Any) -> tuple[str, ...]:
+    if not inspect.isfunction(target):
+        return ()
+    parameters = inspect.signature(target).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        return ()
+    return tuple(p.name for p in parameters if p.default is p.empty)
+
+
+def _name_of(target: Any) -> str:
+    return str(getattr(target, "__name__", target))

@@ -1,0 +1,32 @@
+"""Fixtures of the Theano tests: both ways of running an op, and a clean slate of failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from implicitops.backends import failures
+
+
+@pytest.fixture(params=["c", "py"])
+def linker(request, monkeypatch):
+    """Our op runs through its C code, or through perform; all others in Python, so that none need compiling."""
+    pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
+    from theano.graph.op import COp
+
+    from implicitops.backends.theano_op import SymbolicOperation
+
+    original = COp.make_thunk
+
+    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
+        impl = request.param if isinstance(self, SymbolicOperation) else "py"
+        return original(self, node, storage_map, compute_map, no_recycling, impl=impl)
+
+    monkeypatch.setattr(COp, "make_thunk", make_thunk)
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _no_failures():
+    failures.reset_failures()
+    yield
+    failures.reset_failures()
