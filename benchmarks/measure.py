@@ -58,7 +58,7 @@ def machine() -> str:
         processor = next(line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor()
-    names = ("numpy", "scipy", "sympy", "llvmlite", "Theano-PyMC", "pymc3", "jax")
+    names = ("numpy", "scipy", "sympy", "llvmlite", "Theano-PyMC", "pymc3", "jax", "optimistix")
     versions = []
     for name in names:
         try:

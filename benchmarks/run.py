@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("scalar_root", "theano_op", "start_up")
+BENCHMARKS = ("scalar_root", "root_system", "theano_op", "start_up")
 
 
 def main(names: list[str]) -> None:

@@ -42,7 +42,17 @@ typedef enum {
     IOP_SINGULAR = 5,
     IOP_INVALID_INPUT = 6,
     IOP_STALLED = 7,
-    IOP_INVALID_BRACKET = 8
+    IOP_INVALID_BRACKET = 8,
+    IOP_NOT_A_MINIMUM = 9,
+    IOP_UNBOUNDED = 10,
+    IOP_NON_SMOOTH = 11,
+    IOP_DEGENERATE_BOUND = 12,
+    IOP_INVALID_BOUNDS = 13,
+    IOP_EXTERNAL_ERROR = 14,
+    IOP_EXTERNAL_TIMEOUT = 15,
+    IOP_EXTERNAL_SHAPE = 16,
+    IOP_EXTERNAL_NAN = 17,
+    IOP_WORKER_DIED = 18
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */

@@ -42,6 +42,7 @@ typedef struct {
     double positive[IOP_ROW];      /* end of the bracket with a positive residual */
     double step[IOP_ROW];          /* last step */
     double step_before[IOP_ROW];   /* the step before that */
+    double initial[IOP_ROW];       /* smaller |F| of the two ends at the start */
     double iterations[IOP_ROW];
     double bisections[IOP_ROW];    /* bisections in a row; -1 while the lane does not iterate */
     int64_t n_stuck;                 /* active lanes that have bisected three times in a row */
@@ -94,19 +95,28 @@ static void iop_root_order_ends(int64_t n, const double *restrict first, const d
     }
 }
 
-/* Moves pending finite ends at which the residual is NaN (x log(x) at 0, say) to lower + inwards * (upper - lower);
- * returns how many moved. */
+/* Moves pending ends of finite brackets at which the residual is undefined; returns how many moved.
+ *
+ * The first time by one number, also where the residual is infinite: at a pole its sign is that of a zero, which is
+ * nobody's.  Later, and only where it is NaN (x log(x) at 0, say), by 2**-52, 2**-46, ... of the bracket. */
 IOP_VECTORISED
 static int64_t iop_root_move_undefined_ends(int64_t n, const double *restrict f, const double *restrict lower,
-                                            const double *restrict upper, double inwards, const int64_t *restrict code,
+                                            const double *restrict upper, int64_t attempt, const int64_t *restrict code,
                                             double *restrict end) {
-    int64_t moved = 0;
-#pragma omp simd reduction(+ : moved)
+    int64_t undefined = 0;
+#pragma omp simd reduction(+ : undefined)
     for (int64_t i = 0; i < n; i++) {
-        const double target = lower[i] + inwards * (upper[i] - lower[i]), old = end[i], value = f[i];
-        const int move = (value != value) & (code[i] == IOP_PENDING) & (fabs(target) <= DBL_MAX);
-        end[i] = move ? target : old;
-        moved += move;
+        const double value = f[i];
+        undefined += (attempt == 0 ? !(fabs(value) <= DBL_MAX) : value != value) & (code[i] == IOP_PENDING);
+    }
+    if (undefined == 0) return 0;
+    int64_t moved = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double width = upper[i] - lower[i];
+        const int eligible = attempt == 0 ? !(fabs(f[i]) <= DBL_MAX) : f[i] != f[i];
+        if (!eligible || code[i] != IOP_PENDING || !(fabs(lower[i]) <= DBL_MAX && fabs(upper[i]) <= DBL_MAX)) continue;
+        end[i] = attempt == 0 ? nextafter(lower[i], upper[i]) : lower[i] + ldexp(width, (int)(6 * attempt) - 58);
+        moved++;
     }
     return moved;
 }
@@ -144,6 +154,7 @@ static int64_t iop_root_open_brackets(iop_root_lanes *s, int64_t n, const double
         s->step_before[i] = b - a;
         s->bisections[i] = opened ? 0.0 : -1.0;
         initial[i] = opened ? iop_smaller(fabs(fa), fabs(fb)) : INFINITY;
+        s->initial[i] = initial[i];
         x[i] = opened ? inside : solution;
         code[i] = pending & !opened & !root ? failure : old;
         infinite += (old == IOP_PENDING) & !finite;
@@ -151,18 +162,21 @@ static int64_t iop_root_open_brackets(iop_root_lanes *s, int64_t n, const double
     return infinite;
 }
 
-/* A Newton step for every pending lane whose residual is more than rounding error, unless it leaves [lower, upper];
- * returns how many moved. */
+/* A Newton step for every pending lane whose residual is more than rounding error and still falling, unless it leaves
+ * [lower, upper]; returns how many moved.  `polished` is |F| at the step before. */
 IOP_VECTORISED
 static int64_t iop_root_polish(int64_t n, const double *restrict f, const double *restrict fx,
                                const double *restrict scale, const double *restrict lower, const double *restrict upper,
-                               const double *restrict initial, const int64_t *restrict code, double *restrict x) {
+                               const int64_t *restrict code, double *restrict polished, double *restrict x) {
     int64_t moved = 0;
+#pragma omp simd reduction(+ : moved)
     for (int64_t i = 0; i < n; i++) {
-        const double newton = x[i] - f[i] / fx[i];
-        const int move = (code[i] == IOP_PENDING) & (fabs(f[i]) > 0.25 * iop_rounding(scale[i], fx[i], x[i])) &
-                         (newton >= lower[i]) & (newton <= upper[i]) & (fabs(f[i]) < initial[i]) & (newton != x[i]);
-        x[i] = move ? newton : x[i];
+        const double value = fabs(f[i]), old = x[i], before = polished[i];
+        const double newton = old - f[i] / fx[i];
+        const int move = (code[i] == IOP_PENDING) & (value > 0.25 * iop_rounding(scale[i], fx[i], old)) &
+                         (newton >= lower[i]) & (newton <= upper[i]) & (value < 0.5 * before) & (newton != old);
+        x[i] = move ? newton : old;
+        polished[i] = value;
         moved += move;
     }
     return moved;
@@ -170,25 +184,29 @@ static int64_t iop_root_polish(int64_t n, const double *restrict f, const double
 
 /* Gives every pending lane its status: a root only if the residual says so.  Returns how many lanes failed.
  *
- * The residual must be rounding error, or small against its size at the start and one Newton step from zero to
- * within the tolerance; at a pole or a jump it is neither.  The root is singular where F F_xx / F_x**2, the
- * contraction of Newton's method, does not tend to zero within the rounding (or underflow) of F: at a root of
- * multiplicity m it is (m - 1)/m (J. F. Traub, Iterative Methods for the Solution of Equations, 1964). */
+ * The residual must be rounding error, or one Newton step from zero to within the tolerance.  At a pole such a step
+ * is small too; there F F_xx / F_x**2, the contraction of Newton's method, is more than one, where a simple root makes
+ * it tend to zero (W. Kantorovich's h; J. F. Traub, Iterative Methods for the Solution of Equations, 1964).  The root
+ * is singular where it does not within the rounding (or underflow) of F: at a root of multiplicity m it is
+ * (m - 1)/m. */
 IOP_VECTORISED
 static int64_t iop_root_verify(int64_t n, const double *restrict residual, const double *restrict slope,
                                const double *restrict scale, const double *restrict curvature,
                                const double *restrict initial, const double *restrict ended, double rtol, double atol,
                                double *restrict x, int64_t *restrict code) {
+    /* A smaller tolerance than this is a wish: rounding may keep the last steps above it. */
+    const double tolerance = iop_larger(rtol, 1e-10);
     int64_t failed = 0;
 #pragma omp simd reduction(+ : failed)
     for (int64_t i = 0; i < n; i++) {
-        const double f = fabs(residual[i]), fx = fabs(slope[i]), size = fabs(x[i]);
+        const double f = fabs(residual[i]), fx = fabs(slope[i]), size = fabs(x[i]), bend = fabs(curvature[i]) / fx;
         const double own = iop_rounding(scale[i], 0, size);
         const int undefined = !(f <= DBL_MAX) | (x[i] != x[i]);
-        const int rounding = (f <= iop_rounding(scale[i], fx, size)) & ((f <= initial[i]) | (f <= own));
-        const int within = (f <= 1e-6 * initial[i]) & (f <= fx * (rtol * size + atol));
-        const int singular =
-            (fx == 0) | !(fx <= DBL_MAX) | ((f + own + DBL_MIN) * (fabs(curvature[i]) / fx) > 0.25 * fx);
+        const int rounding = (f == 0) | ((f <= iop_rounding(scale[i], fx, size)) & ((f <= initial[i]) | (f <= own)));
+        const int smooth = (f <= 1e-6 * initial[i]) | (f * bend <= 0.25 * fx);
+        const int within = smooth & (f <= fx * (tolerance * size + atol));
+        const int folded = (bend <= DBL_MAX) & ((f + own + DBL_MIN) * bend > 0.25 * fx);
+        const int singular = (fx == 0) | !(fx <= DBL_MAX) | folded;
         const int64_t unfinished = ended[i] != 0 ? IOP_DISCONTINUITY : IOP_MAX_STEPS;
         const int64_t regular = singular ? IOP_SINGULAR : IOP_CONVERGED;
         const int64_t result = undefined ? IOP_UNDEFINED : (rounding | within ? regular : unfinished);
@@ -234,14 +252,18 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
         const double length = fabs(newton_step);
         const double middle = 0.5 * negative + 0.5 * positive;
         const int inside = (newton > iop_smaller(negative, positive)) & (newton < iop_larger(negative, positive));
-        const int small = length <= rtol * fabs(x) + atol;
+        /* A short step is convergence only where the residual has become small too: it is short at a pole, and
+         * beside a steep step of the residual. */
+        const int small = (length <= rtol * fabs(x) + atol) & (fabs(value) <= 1e-4 * s->initial[i]);
+        const int crawling = length > 0.25 * fabs(x);
         const int take_newton = inside & ((length <= 0.5 * fabs(before)) | small);
         /* As a difference, because both may be infinite. */
         const int ended = small | (fabs(value) - 2 * DBL_EPSILON * scale[i] <= 0);
         const int stays = active & !ended;
         const double otherwise = ended ? x : middle;
         const double next = take_newton ? newton : otherwise;
-        const double counted = take_newton ? 0.0 : bisections + 1;
+        const double slowly = crawling ? bisections + 0.5 : 0.0;
+        const double counted = take_newton ? slowly : bisections + 1;
         s->negative[i] = negative;
         s->positive[i] = positive;
         xs[i] = active ? next : x;
@@ -256,7 +278,9 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
     return remaining;
 }
 
-/* Care for lanes that have bisected several times in a row; returns how many stay active of `remaining`.
+/* Care for lanes that have bisected several times in a row, or moved by Newton steps as long as a quarter of x (as
+ * many as six: they halve a root of x**2 = p that is orders of magnitude away); returns how many stay active of
+ * `remaining`.
  *
  * A lane whose interval has collapsed to neighbouring numbers ends there; one whose residual is undefined in the middle
  * ends as NaN.  In a bracket that spans orders of magnitude the exponent is bisected instead of the value: the next
@@ -300,7 +324,8 @@ static int64_t iop_root_compact(iop_root_lanes *s, int64_t n, int64_t rows, int6
     int64_t keep[IOP_LANES], count = 0;
     for (int64_t i = 0; i < n; i++)
         if (s->bisections[i] >= 0) keep[count++] = i;
-    double *fields[] = {s->negative, s->positive, s->step, s->step_before, s->iterations, s->bisections};
+    double *fields[] = {s->negative, s->positive,   s->step,      s->step_before,
+                        s->initial,  s->iterations, s->bisections};
     for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++)
         for (int64_t i = 0; i < count; i++) fields[k][i] = fields[k][keep[i]];
     for (int64_t i = 0; i < count; i++) s->lane[i] = s->lane[keep[i]];

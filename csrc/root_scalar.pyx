@@ -5,7 +5,7 @@ verification that the point is a root, derivatives of the root).
 """
 
 from libc.float cimport DBL_MIN
-from libc.math cimport INFINITY, NAN, exp2, fabs, fmax, fmin, isfinite, isinf, isnan, ldexp
+from libc.math cimport INFINITY, NAN, exp2, fabs, fmax, fmin, isfinite, isinf, isnan
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -48,6 +48,7 @@ cdef extern from "root_scalar.h" nogil:
         double *positive
         double *step
         double *step_before
+        double *initial
         double *iterations
         double *bisections
         int64_t *lane
@@ -60,7 +61,7 @@ cdef extern from "root_scalar.h" nogil:
     void iop_root_order_ends(int64_t n, const double *first, const double *second, double *lower, double *upper,
                              int64_t *code)
     int64_t iop_root_move_undefined_ends(int64_t n, const double *f, const double *lower, const double *upper,
-                                         double inwards, const int64_t *code, double *end)
+                                         int64_t attempt, const int64_t *code, double *end)
     void iop_root_error(int64_t n, const double *f, const double *fx, const double *scale, const double *x,
                         double *error)
     void iop_root_report(int64_t n, const int64_t *code, int32_t *status)
@@ -68,7 +69,7 @@ cdef extern from "root_scalar.h" nogil:
                                 const double *fx_low, const double *high, const double *f_high,
                                 const double *fx_high, double *initial, int64_t *code)
     int64_t iop_root_polish(int64_t n, const double *f, const double *fx, const double *scale, const double *lower,
-                            const double *upper, const double *initial, const int64_t *code, double *x)
+                            const double *upper, const int64_t *code, double *polished, double *x)
     int64_t iop_root_verify(int64_t n, const double *f, const double *fx, const double *scale, const double *fxx,
                             const double *initial, const double *ended, double rtol, double atol, double *x,
                             int64_t *code)
@@ -89,6 +90,7 @@ cdef struct Workspace:
     double *final        # x where the iteration of each lane ended
     double *initial      # |F| at the start, in block order
     double *ended        # 1 if the iteration ended by itself, 0 at the step limit
+    double *polished     # |F| at the last Newton step but one of the finish
     int64_t code[IOP_ROW]
     int64_t iterations[IOP_ROW]
     int64_t evaluations
@@ -120,7 +122,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     n_out = IOP_N_FINISH + root.n_derivatives
     lanes = iop_lanes_per_block(n, w.n_rows + n_out)
     w.stride = iop_row_stride(lanes)
-    cdef double *memory = <double *> malloc((2 * w.n_rows + n_out + 6) * w.stride * sizeof(double))
+    cdef double *memory = <double *> malloc((2 * w.n_rows + n_out + 7) * w.stride * sizeof(double))
     w.lanes = <iop_root_lanes *> malloc(sizeof(iop_root_lanes))
     if memory == NULL or w.lanes == NULL:
         free(memory)
@@ -135,6 +137,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     w.final = w.guess + w.stride
     w.initial = w.final + w.stride
     w.ended = w.initial + w.stride
+    w.polished = w.ended + w.stride
     first = 0
     while first < n:
         count = lanes if n - first > lanes else n - first
@@ -188,6 +191,7 @@ cdef inline void set_bracket(Workspace *w, int64_t i, double x1, double f1, doub
     s.step[i] = fabs(x2 - x1)
     s.step_before[i] = s.step[i]
     w.initial[i] = fmin(fabs(f1), fabs(f2))
+    s.initial[i] = w.initial[i]
     s.bisections[i] = 0
     x = x1 - f1 / fx1 if fabs(f1) < fabs(f2) else x2 - f2 / fx2
     if not (fmin(x1, x2) < x < fmax(x1, x2)):
@@ -207,7 +211,6 @@ cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64
     An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket.
     """
     cdef int64_t attempt
-    cdef double inwards
     cdef iop_root_lanes *s = w.lanes
     cdef double *f = w.out + IOP_F * w.stride
     cdef double *fx = w.out + IOP_FX * w.stride
@@ -217,17 +220,15 @@ cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64
     cdef double high[IOP_ROW]
     memcpy(low, w.lower, n * sizeof(double))
     memcpy(high, w.upper, n * sizeof(double))
-    for attempt in range(8):
+    for attempt in range(9):
         evaluate_at(&root.residual, w, n, low)
-        inwards = ldexp(1.0, -52 + 6 * attempt)
-        if iop_root_move_undefined_ends(n, f, w.lower, w.upper, inwards, w.code, low) == 0:
+        if iop_root_move_undefined_ends(n, f, w.lower, w.upper, attempt, w.code, low) == 0:
             break
     memcpy(f_lower, f, n * sizeof(double))
     memcpy(fx_lower, fx, n * sizeof(double))
-    for attempt in range(8):
+    for attempt in range(9):
         evaluate_at(&root.residual, w, n, high)
-        inwards = ldexp(1.0, -52 + 6 * attempt)
-        if iop_root_move_undefined_ends(n, f, w.upper, w.lower, inwards, w.code, high) == 0:
+        if iop_root_move_undefined_ends(n, f, w.upper, w.lower, attempt, w.code, high) == 0:
             break
     return iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
 
@@ -236,7 +237,8 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     """Newton's method with step halving until it converges, brackets a sign change or stalls.
 
     A step is accepted if |F| falls (Armijo's rule, J. Nocedal and S. J. Wright, Numerical Optimization, 2006,
-    section 3.1); it never leaves the domain that the unknown's assumptions allow.
+    section 3.1); it never leaves the domain that the unknown's assumptions allow. While the steps hardly become
+    shorter, they are doubled: exp(x) = 1 is a thousand Newton steps of length one from x = 1000.
     """
     cdef int64_t i, k, remaining
     cdef iop_root_lanes *s = w.lanes
@@ -248,14 +250,17 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     cdef double fx_base[IOP_ROW]
     cdef double newton[IOP_ROW]
     cdef double fraction[IOP_ROW]
+    cdef double reach[IOP_ROW]
     cdef double trying[IOP_ROW]
     cdef double x, length
+    cdef bint slow
     for i in range(n):
         trying[i] = w.code[i] == IOP_PENDING
         s.x[i] = fmin(fmax(w.guess[i], w.lower[i]), w.upper[i])
         base[i] = NAN
         f_base[i] = INFINITY
         fraction[i] = 1
+        reach[i] = 1
     for k in range(root.max_steps):
         evaluate(&root.residual, w, n, s.x)
         remaining = 0
@@ -274,11 +279,13 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                 set_bracket(w, i, base[i], f_base[i], fx_base[i], x, f[i], fx[i])
                 trying[i] = 0
                 continue
-            if k == 0 or fabs(f[i]) <= fabs(f_base[i]) * (1 - 1e-4 * fraction[i]):
+            if k == 0 or fabs(f[i]) <= fabs(f_base[i]) * (1 - 1e-4 * fmin(fraction[i], 1.0)):
+                slow = k > 0 and fraction[i] >= 1 and fabs(f[i] / fx[i]) > 0.5 * fabs(newton[i])
+                reach[i] = fmin(2 * reach[i], 1024.0) if slow else 1
                 base[i] = x
                 f_base[i] = f[i]
                 fx_base[i] = fx[i]
-                fraction[i] = 1
+                fraction[i] = reach[i]
                 newton[i] = -f[i] / fx[i]
                 if f[i] == 0 or (isfinite(f[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
                     trying[i] = 0
@@ -292,7 +299,9 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                     newton[i] = -0.1 * fmax(fabs(x), 1.0)
                 newton[i] = fmin(fmax(newton[i], -length), length)
             else:
+                reach[i] = 1
                 fraction[i] *= 0.5 if f[i] == f[i] else 0.25
+                fraction[i] = fmin(fraction[i], 1.0)
                 if fraction[i] < 1e-9:
                     trying[i] = 0
                     s.x[i] = NAN        # left to the search
@@ -308,6 +317,7 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     for i in range(n):
         if trying[i] != 0 and w.code[i] == IOP_PENDING:
             w.ended[i] = 0
+            s.x[i] = base[i]
 
 
 # -- search -----------------------------------------------------------------------------------------------
@@ -332,8 +342,8 @@ cdef inline double search_exponent(int64_t k, bint fine, bint half_line) noexcep
     if fine:
         return 0.125 * (k + 1) if half_line else 0.125 * (k + 1) - 12
     if half_line:
-        return k + 1 if k < 4 else exp2(0.5 * k)
-    return k - 6 if k < 10 else exp2(0.5 * (k - 6))
+        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 1023.0)
+    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 1023.0)
 
 
 cdef void search(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
@@ -456,9 +466,11 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_
     cdef double *fx = w.out + IOP_FX * w.stride
     cdef double *scale = w.out + IOP_SCALE * w.stride
     cdef double *derivatives = w.out + IOP_N_FINISH * w.stride
-    for r in range(4):
+    for i in range(n):
+        w.polished[i] = w.initial[i] if w.ended[i] != 0 else 0.0
+    for r in range(9):
         evaluate_at(&root.finish, w, n, w.final)
-        if r == 3 or iop_root_polish(n, f, fx, scale, w.lower, w.upper, w.initial, w.code, w.final) == 0:
+        if r == 8 or iop_root_polish(n, f, fx, scale, w.lower, w.upper, w.code, w.polished, w.final) == 0:
             break
     failed = iop_root_verify(n, f, fx, scale, w.out + IOP_FXX * w.stride, w.initial, w.ended, root.rtol, root.atol,
                              w.final, w.code)

@@ -31,6 +31,7 @@ typedef struct {
     const double *upper;
     int64_t derivatives;
     int64_t max_steps;
+    int64_t fixed_point;         /* 1: F is g(x) - x, so Anderson acceleration may help; 2: and goes first */
     double rtol;
     const double *atol;          /* per unknown */
 } iop_root_system;

@@ -36,7 +36,7 @@ cdef extern from "root_system.h" nogil:
     ctypedef struct iop_root_system:
         iop_callback start, residual, parameter, second
         iop_matrix_shape shape
-        int64_t n_params, n_entries, n_parameter_entries, derivatives, max_steps
+        int64_t n_params, n_entries, n_parameter_entries, derivatives, max_steps, fixed_point
         const int32_t *rows
         const int32_t *columns
         const int32_t *parameter_rows
@@ -69,6 +69,10 @@ cdef extern from "root_system.h" nogil:
     iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double *)
     int iop_is_regular(const iop_root_system *, iop_root_workspace *)
 
+cdef extern from "anderson.h" nogil:
+    int64_t iop_anderson_memory(int64_t)
+    iop_status iop_anderson(const iop_root_system *, iop_root_workspace *, double *)
+
 
 cdef struct Element:
     # What one element needs beyond the workspace of Newton's method.
@@ -77,6 +81,7 @@ cdef struct Element:
     double *parameter     # entries of F_theta
     double *seed          # x, theta, u, a, v, b: input of the second-derivative callback
     double *columns       # (n, p) right-hand sides of a row of the Hessian
+    double *anderson
 
 
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
@@ -86,7 +91,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
     cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n * p + s.n_parameter_entries
-                         + 3 * (n + p) + n * p)
+                         + 3 * (n + p) + n * p + iop_anderson_memory(n))
     cdef double *memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
     cdef iop_root_workspace w
     cdef Element e
@@ -109,7 +114,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     e.parameter = e.sensitivity + n * p
     e.seed = e.parameter + s.n_parameter_entries
     e.columns = e.seed + 3 * (n + p)
-    w.pivot = <int32_t *> (e.columns + n * p)
+    e.anderson = e.columns + n * p
+    w.pivot = <int32_t *> (e.anderson + iop_anderson_memory(n))
     for i in range(n_batch):
         at = n
         for k in range(operation.n_inputs):
@@ -166,22 +172,27 @@ cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
     code = begin(s, w, e)
     if code != IOP_CONVERGED:
         return code
-    code = iop_damped_newton(s, w)
-    if code == IOP_CONVERGED:
-        code = verify(s, w)
+    if s.fixed_point < 2:
+        code = newton(s, w)
         if code == IOP_CONVERGED or code == IOP_SINGULAR:
             return code
-    if code == IOP_MAX_STEPS:
-        return code
-    w.fallback = 1
+    if s.fixed_point:
+        w.fallback = 1
+        if begin(s, w, e) == IOP_CONVERGED and iop_anderson(s, w, e.anderson) == IOP_CONVERGED:
+            code = newton(s, w)
+            if code == IOP_CONVERGED or code == IOP_SINGULAR:
+                return code
+    w.fallback = 2
     code = begin(s, w, e)
     if code == IOP_CONVERGED:
         code = iop_levenberg_marquardt(s, w, w.simplified)
-    if code == IOP_CONVERGED:
-        code = iop_damped_newton(s, w)
-    if code == IOP_CONVERGED:
-        code = verify(s, w)
-    return code
+    return newton(s, w) if code == IOP_CONVERGED else code
+
+
+cdef int newton(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
+    """Damped Newton and verification; SINGULAR only if the point that it reached is a singular root."""
+    cdef int code = iop_damped_newton(s, w)
+    return verify(s, w) if code == IOP_CONVERGED else (IOP_STALLED if code == IOP_SINGULAR else code)
 
 
 cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
@@ -277,16 +288,18 @@ cdef class RootSystem:
     lower, upper, atol : float64 arrays (n,)
     rtol : float
     max_steps, derivatives : int
+    fixed_point : 0, or 1 if F = g(x) - x, or 2 if Anderson acceleration of g goes first
     """
 
     cdef iop_root_system data
     cdef tuple keep
-    #: Counters of one solve, in the order in which the kernel writes them; fallback is 1 if Levenberg-Marquardt
-    #: steps were needed.
+    #: Counters of one solve, in the order in which the kernel writes them; fallback is 1 if Anderson acceleration
+    #: was needed, 2 if Levenberg-Marquardt steps were.
     stat_names = ("iterations", "evaluations", "factorisations", "fallback")
 
     def __init__(self, *, residual, parameter, second, start, entries, parameter_entries, bandwidths, int64_t n_params,
-                 lower, upper, atol, double rtol, int64_t max_steps, int64_t derivatives):
+                 lower, upper, atol, double rtol, int64_t max_steps, int64_t derivatives,
+                 int64_t fixed_point=0):
         cdef int64_t n = len(atol)
         entries = np.ascontiguousarray(entries, dtype=np.int32)
         parameter_entries = np.ascontiguousarray(parameter_entries, dtype=np.int32)
@@ -312,6 +325,7 @@ cdef class RootSystem:
         self.data.rtol = rtol
         self.data.max_steps = max_steps
         self.data.derivatives = derivatives
+        self.data.fixed_point = fixed_point
 
     @property
     def run_address(self):

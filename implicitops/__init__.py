@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
-from implicitops.problems import Root
+from implicitops.problems import FixedPoint, Minimum, Root
 from implicitops.status import (
     ArgumentError,
     ImplicitopsError,
@@ -25,7 +25,9 @@ _prepare_legacy_stack()
 
 __all__ = [
     "ArgumentError",
+    "FixedPoint",
     "ImplicitopsError",
+    "Minimum",
     "ProblemError",
     "Root",
     "Solution",

@@ -41,19 +41,58 @@ class Status(enum.Enum):
     )
     MAX_STEPS = "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess"
     UNDEFINED = (
-        "the residual is not a real number (NaN) at the guess, at an end of the bracket or inside it. "
-        "Narrow the bracket to where the residual is defined"
+        "the residual or objective is not a real number (NaN) at the guess, at an end of the bracket or inside it. "
+        "Narrow the bracket to where it is defined, or give another guess"
     )
     SINGULAR = (
-        "the derivative of the residual vanishes at the solution: a multiple root, a root at infinity or a fold, "
-        "where no derivative with respect to the parameters exists. Restate the equation"
+        "the derivative of the residual vanishes at the solution: a multiple root, a root at infinity, a fold "
+        "or a minimum with a singular Hessian, where no derivative with respect to the parameters exists. "
+        "Restate the equation"
     )
     INVALID_INPUT = "a parameter is NaN or infinite. Look for the operation that produced it"
     STALLED = (
-        "the residual has a local minimum that is not zero, and no sign change was found around it. "
-        "The equation may have no root here; give a bracket or another guess"
+        "no step reduces the residual, which has a local minimum that is not zero, and no root was found around it. "
+        "The equation may have no root here; give another guess, or a bracket"
     )
     INVALID_BRACKET = "an end of the bracket is NaN, or the two ends are equal. Give two different ends"
+    NOT_A_MINIMUM = (
+        "the gradient vanishes, but the point is a saddle point or a maximum from which no descent was found. Give"
+        " another guess"
+    )
+    UNBOUNDED = (
+        "the objective falls without limit, or towards a limit that it reaches nowhere, along a line from the "
+        "guess. Give bounds, or look for a sign error or a missing penalty in the objective"
+    )
+    NON_SMOOTH = (
+        "the objective has a kink or a jump where it is least, or no second derivative at the guess. Give a smooth"
+        " objective, such as sqrt(x**2 + e) for Abs(x), or move the kink into bounds"
+    )
+    DEGENERATE_BOUND = (
+        "an unknown is at a bound that does not hold it back, so that its derivative differs from side to side. "
+        "Look for a parameter at the edge of its meaning, or give wider bounds"
+    )
+    INVALID_BOUNDS = (
+        "a bound is NaN, or a lower bound is not below the upper bound. Give bounds that leave room between them"
+    )
+    EXTERNAL_ERROR = (
+        "the external function raised an exception, which the error quotes. Call it with these inputs yourself to "
+        "see where"
+    )
+    EXTERNAL_TIMEOUT = (
+        "the external function did not return within timeout=. Raise the limit, or look for what keeps the function "
+        "from ending"
+    )
+    EXTERNAL_SHAPE = (
+        "the external function, or a derivative of it, returned something other than real numbers of the stated shape. "
+        "Correct the function or outputs="
+    )
+    EXTERNAL_NAN = (
+        "the external function, or a derivative of it, returned NaN. Look in it for the operation that produced it"
+    )
+    WORKER_DIED = (
+        "the executor's worker died before it returned a result: a crash, a kill, or too little memory. Look for what "
+        "ended it, or make such calls again with retries="
+    )
 
     def __repr__(self) -> str:
         return f"Status.{self.name}"
@@ -85,6 +124,7 @@ class Solution:
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
     status_code : int32 ndarray (...), codes of :class:`Status`
     error_estimate : ndarray of the shape of ``value``, or None where the method has none
+        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``.
     stats : mapping of a counter's name to an int64 ndarray (...)
     """
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from implicitops.backends.theano_op import SymbolicOperation, without_demanding_test_values
-
-from theano.graph.basic import Variable  # isort: skip  # after ours, which repairs Theano
+from theano.graph.basic import Variable
 
 from implicitops.backends import theano_rewrites  # noqa: F401  registers them
+from implicitops.backends.theano_op import SymbolicOperation, without_demanding_test_values
 from implicitops.calculus import Solve
 from implicitops.kernels import kernel_of
 from implicitops.problems.base import Problem

@@ -1,14 +1,17 @@
-"""C code of the Theano op. It depends on ranks and core shapes alone: problems of one form share a module.
+"""C code of the Theano op. It depends on the numbers of inputs and outputs alone, so that most problems share it.
 
-The operation is found by its content name when a function is made, never by an address in the source.
+What else a node needs (its operation, found by content name, and its shapes) it asks the op for when a function is
+made. No address is ever in the source.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 
@@ -22,19 +25,21 @@ typedef const iop_operation *(*iop_find_type)(const char *);
 typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
                                 double *const *, int32_t *, int64_t *);
 
-/* What is known of a node when it is compiled.  Arrays have n_batch leading axes, then their core axes. */
+/* Arrays have n_batch leading axes, then their core axes. */
 typedef struct {
-    int n_batch, n_inputs, n_outputs;
-    const char *broadcastable;  /* of each batch axis of each input */
-    const int *core_ndim;       /* of the inputs, then of the outputs */
-    const npy_intp *core_shape; /* of the inputs, then of the outputs */
+    int64_t n_batch, n_inputs, n_outputs;
+    const int64_t *broadcastable; /* of each batch axis of each input, whether it is */
+    const int64_t *core_ndim;     /* of the inputs, then of the outputs */
+    const int64_t *core_shape;    /* of the inputs, then of the outputs */
 } iop_layout;
 
 /* What is found when a function is made. */
 typedef struct {
-    PyObject *op; /* the SymbolicOperation; borrowed */
+    PyObject *op;          /* the SymbolicOperation; borrowed */
+    PyObject *description; /* what it said, and the memory of the layout; owned */
     const iop_operation *operation;
     long long large_batch; /* from here on batches go through implicitops.kernels.run, which uses threads */
+    iop_layout layout;
 } iop_target;
 
 static iop_run_type iop_run = NULL;
@@ -53,34 +58,43 @@ static void *iop_import(const char *name, const char *signature)
     return function;
 }
 
-/* Registers an op's operation in this process and finds it: 0, or -1 with an exception set. */
-static int iop_find_target(PyObject *op, iop_target *target)
+/* Registers a node's operation in this process and finds it: 0, or -1 with an exception set. */
+static int iop_find_target(PyObject *params, iop_target *target)
 {
     const char *name;
-    PyObject *registered;
+    PyObject *shapes;
+    const int64_t *numbers;
     iop_find_type find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
     iop_run = (iop_run_type)iop_import("iop_run",
         "int64_t (iop_operation const *, int64_t, double const *const *, int64_t const *, "
         "double *const *, int32_t *, int64_t *)");
-    target->op = op;
-    target->operation = NULL;
     if (find == NULL || iop_run == NULL)
         return -1;
-    registered = PyObject_CallMethod(op, "register", NULL);
-    if (registered != NULL && PyArg_ParseTuple(registered, "sL", &name, &target->large_batch)) {
-        target->operation = find(name);
-        if (target->operation == NULL)
-            PyErr_Format(PyExc_RuntimeError, "operation %s is not registered", name);
+    target->op = PyTuple_GET_ITEM(params, 0);
+    target->description = PyObject_CallMethod(target->op, "describe", "(O)", PyTuple_GET_ITEM(params, 1));
+    if (target->description == NULL
+        || !PyArg_ParseTuple(target->description, "sLS", &name, &target->large_batch, &shapes))
+        return -1;
+    target->operation = find(name);
+    if (target->operation == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "operation %s is not registered", name);
+        return -1;
     }
-    Py_XDECREF(registered);
-    return target->operation == NULL ? -1 : 0;
+    numbers = (const int64_t *)PyBytes_AS_STRING(shapes);
+    target->layout.n_batch = numbers[0];
+    target->layout.n_inputs = numbers[1];
+    target->layout.n_outputs = numbers[2];
+    target->layout.broadcastable = numbers + 3;
+    target->layout.core_ndim = target->layout.broadcastable + numbers[0] * numbers[1];
+    target->layout.core_shape = target->layout.core_ndim + numbers[1] + numbers[2];
+    return 0;
 }
 
 /* Common batch shape, or -1 where lengths differ: then the op raises an error that names the argument. */
 static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy_intp *batch)
 {
-    const char *broadcastable = layout->broadcastable;
-    const npy_intp *core = layout->core_shape;
+    const int64_t *broadcastable = layout->broadcastable;
+    const int64_t *core = layout->core_shape;
     int k, d;
     for (d = 0; d < layout->n_batch; d++)
         batch[d] = -1;
@@ -104,11 +118,11 @@ static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy
 }
 
 /* True if one stride (in doubles) leads from each batch element to the next and core axes are contiguous. */
-static bool iop_has_stride(PyArrayObject *array, int n_batch, const npy_intp *batch, int64_t *stride)
+static bool iop_has_stride(PyArrayObject *array, int64_t n_batch, const npy_intp *batch, int64_t *stride)
 {
     const npy_intp *shape = PyArray_DIMS(array), *strides = PyArray_STRIDES(array);
     npy_intp expected = sizeof(double), step = 0, elements = 1;
-    int d;
+    int64_t d;
     for (d = PyArray_NDIM(array) - 1; d >= n_batch; d--) {
         if (shape[d] != 1 && strides[d] != expected)
             return false;
@@ -166,23 +180,23 @@ static int iop_prepare_output(PyArrayObject **output, int ndim, const npy_intp *
 static int iop_prepare_outputs(const iop_layout *layout, const npy_intp *batch, PyArrayObject ***outputs)
 {
     npy_intp shape[NPY_MAXDIMS];
-    const npy_intp *core = layout->core_shape;
+    const int64_t *core = layout->core_shape;
     int k, d;
     for (k = 0; k < layout->n_inputs; k++)
         core += layout->core_ndim[k];
     for (d = 0; d < layout->n_batch; d++)
         shape[d] = batch[d];
     for (k = 0; k < layout->n_outputs; k++) {
-        int core_ndim = layout->core_ndim[layout->n_inputs + k];
+        int core_ndim = (int)layout->core_ndim[layout->n_inputs + k];
         for (d = 0; d < core_ndim; d++)
             shape[layout->n_batch + d] = *core++;
-        if (iop_prepare_output(outputs[k], layout->n_batch + core_ndim, shape) != 0)
+        if (iop_prepare_output(outputs[k], (int)layout->n_batch + core_ndim, shape) != 0)
             return -1;
     }
     return 0;
 }
 
-static PyObject *iop_tuple_of(PyArrayObject **arrays, int n)
+static PyObject *iop_tuple_of(PyArrayObject **arrays, int64_t n)
 {
     PyObject *tuple = PyTuple_New(n);
     for (int k = 0; tuple != NULL && k < n; k++) {
@@ -192,7 +206,7 @@ static PyObject *iop_tuple_of(PyArrayObject **arrays, int n)
     return tuple;
 }
 
-static PyObject *iop_tuple_of_outputs(PyArrayObject ***outputs, int n)
+static PyObject *iop_tuple_of_outputs(PyArrayObject ***outputs, int64_t n)
 {
     PyArrayObject *arrays[n + 1];
     for (int k = 0; k < n; k++)
@@ -227,9 +241,10 @@ static int iop_tell(PyObject *op, const char *method, const iop_layout *layout, 
     return result == NULL ? -1 : 0;
 }
 
-static int64_t iop_run_batch(const iop_target *target, const iop_layout *layout, npy_intp n,
-                             PyArrayObject **inputs, const int64_t *strides, PyArrayObject ***outputs)
+static int64_t iop_run_batch(const iop_target *target, npy_intp n, PyArrayObject **inputs,
+                             const int64_t *strides, PyArrayObject ***outputs)
 {
+    const iop_layout *layout = &target->layout;
     const int n_outputs = target->operation->n_outputs; /* a kernel may have more than its op */
     const double *sources[layout->n_inputs + 1];
     double *targets[n_outputs + 1];
@@ -242,9 +257,9 @@ static int64_t iop_run_batch(const iop_target *target, const iop_layout *layout,
     return iop_run(target->operation, n, sources, strides, targets, NULL, NULL);
 }
 
-static int iop_apply(const iop_target *target, const iop_layout *layout, PyArrayObject **inputs,
-                     PyArrayObject ***outputs)
+static int iop_apply(const iop_target *target, PyArrayObject **inputs, PyArrayObject ***outputs)
 {
+    const iop_layout *layout = &target->layout;
     npy_intp batch[NPY_MAXDIMS], n;
     PyArrayObject *sources[layout->n_inputs + 1];
     int64_t strides[layout->n_inputs + 1], failed = 0;
@@ -256,7 +271,7 @@ static int iop_apply(const iop_target *target, const iop_layout *layout, PyArray
     }
     if (iop_prepare_outputs(layout, batch, outputs) != 0)
         return -1;
-    n = PyArray_MultiplyList(batch, layout->n_batch);
+    n = PyArray_MultiplyList(batch, (int)layout->n_batch);
     if (n == 0)
         return 0;
     while (ready < layout->n_inputs) {
@@ -266,7 +281,7 @@ static int iop_apply(const iop_target *target, const iop_layout *layout, PyArray
         ready++;
     }
     if (ready == layout->n_inputs)
-        failed = iop_run_batch(target, layout, n, sources, strides, outputs);
+        failed = iop_run_batch(target, n, sources, strides, outputs);
     while (ready-- > 0)
         Py_DECREF(sources[ready]);
     if (failed > 0)
@@ -282,8 +297,8 @@ static int iop_apply(const iop_target *target, const iop_layout *layout, PyArray
 
 @lru_cache(maxsize=1)
 def cache_version() -> tuple[int, int]:
-    """Version of the code below, and the checksum of the C interface that it is compiled against."""
-    return 1, zlib.crc32((INCLUDE / "implicitops.h").read_bytes())
+    """Checksums of this code and of the C interface that it is compiled against, for Theano's module cache."""
+    return zlib.crc32(Path(__file__).read_bytes()), zlib.crc32((INCLUDE / "implicitops.h").read_bytes())
 
 
 def struct_declaration(name: str) -> str:
@@ -292,41 +307,44 @@ def struct_declaration(name: str) -> str:
 
 
 def struct_initialisation(name: str, params: str, fail: str) -> str:
-    """Code that finds the operation when a function is made."""
+    """Code that runs when a function is made."""
     return f"if (iop_find_target({params}, &target_{name}) != 0) {{ {fail} }}"
 
 
-def application(
-    name: str,
-    fail: str,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    broadcastable: Sequence[Sequence[bool]],
-    core_shapes: Sequence[Shape],
-) -> str:
+def struct_cleanup(name: str) -> str:
+    """Code that runs when a function is forgotten."""
+    return f"Py_CLEAR(target_{name}.description);"
+
+
+def application(name: str, fail: str, inputs: Sequence[str], outputs: Sequence[str]) -> str:
     """Code that runs a node.
 
     Parameters
     ----------
     name, fail : str, of the node in the generated code
     inputs, outputs : sequences of str, variables of type ``PyArrayObject *``
-    broadcastable : for each input, whether each batch axis is
-    core_shapes : of the inputs, then of the outputs
     """
     return f"""
     {{
-        static const char broadcastable[] = {_braces(int(b) for axes in broadcastable for b in axes)};
-        static const int core_ndim[] = {_braces(len(shape) for shape in core_shapes)};
-        static const npy_intp core_shape[] = {_braces(n for shape in core_shapes for n in shape)};
-        static const iop_layout layout = {{
-            {len(broadcastable[0])}, {len(inputs)}, {len(outputs)}, broadcastable, core_ndim, core_shape}};
         PyArrayObject *inputs[] = {{ {", ".join(inputs)} }};
         PyArrayObject **outputs[] = {{ {", ".join(f"&{output}" for output in outputs)} }};
-        if (iop_apply(&target_{name}, &layout, inputs, outputs) != 0) {{ {fail} }}
+        if (iop_apply(&target_{name}, inputs, outputs) != 0) {{ {fail} }}
     }}
     """
 
 
-def _braces(numbers: Iterable[int]) -> str:
-    # C++ has no empty arrays.
-    return f"{{ {', '.join(map(str, numbers)) or '0'} }}"
+def layout(
+    broadcastable: Sequence[Sequence[bool]], input_shapes: Sequence[Shape], output_shapes: Sequence[Shape]
+) -> bytes:
+    """Shapes of a node in the form that the code above reads.
+
+    Parameters
+    ----------
+    broadcastable : for each input, whether each batch axis is
+    input_shapes, output_shapes : core shapes
+    """
+    shapes = (*input_shapes, *output_shapes)
+    counts = (len(broadcastable[0]), len(input_shapes), len(output_shapes))
+    flags = (int(flag) for axes in broadcastable for flag in axes)
+    numbers = [*counts, *flags, *map(len, shapes), *(n for shape in shapes for n in shape)]
+    return np.array(numbers, dtype=np.int64).tobytes()

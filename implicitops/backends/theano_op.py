@@ -7,23 +7,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import theano
+import theano.tensor as tt
+from theano.gradient import DisconnectedType
+from theano.graph.basic import Apply
+from theano.graph.op import COp
+from theano.graph.type import generic
 
-from implicitops.backends.legacy_stack import prepare
-
-prepare()  # before Theano is imported: on today's NumPy that fails otherwise
-
-import theano  # noqa: E402
-import theano.tensor as tt  # noqa: E402
-from theano.gradient import DisconnectedType  # noqa: E402
-from theano.graph.basic import Apply  # noqa: E402
-from theano.graph.op import COp  # noqa: E402
-from theano.graph.type import generic  # noqa: E402
-
-from implicitops.backends import failures, theano_c_code  # noqa: E402
-from implicitops.backends.numpy import evaluate  # noqa: E402
-from implicitops.calculus import Operation, Solve  # noqa: E402
-from implicitops.kernels import kernel_of, register, run  # noqa: E402
-from implicitops.status import ArgumentError  # noqa: E402
+from implicitops.backends import failures, theano_c_code
+from implicitops.backends.numpy import evaluate
+from implicitops.calculus import Operation, Solve
+from implicitops.kernels import kernel_of, register, run
+from implicitops.status import ArgumentError
 
 
 class SymbolicOperation(COp):
@@ -38,7 +33,7 @@ class SymbolicOperation(COp):
     """
 
     __props__ = ("operation",)
-    params_type = generic  # the op itself: C code calls its methods for what is rare
+    params_type = generic
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -46,24 +41,17 @@ class SymbolicOperation(COp):
     def __str__(self) -> str:
         return repr(self.operation.problem) if isinstance(self.operation, Solve) else self.operation.name
 
-    def get_params(self, node: Any) -> SymbolicOperation:
-        """Object that the C code of a node receives."""
-        return self
-
     # -- types and shapes ---------------------------------------------------------------------------------
 
     def make_node(self, *inputs: Any) -> Any:
         """Node whose inputs are float64 and of equal batch rank."""
         shapes = self.operation.input_shapes
-        variables = [
-            _as_variable(x, shape, name) for x, shape, name in zip(inputs, shapes, self._input_names)
-        ]
+        variables = [_as_variable(x, shape, name) for x, shape, name in zip(inputs, shapes, self._input_names)]
         n_batch = max(v.ndim - len(shape) for v, shape in zip(variables, shapes))
         variables = [padded(v, n_batch + len(shape)) for v, shape in zip(variables, shapes)]
         batch = tuple(all(v.broadcastable[d] for v in variables) for d in range(n_batch))
         outputs = [
-            tt.TensorType("float64", batch + tuple(n == 1 for n in shape))()
-            for shape in self.operation.output_shapes
+            tt.TensorType("float64", batch + tuple(n == 1 for n in shape))() for shape in self.operation.output_shapes
         ]
         return Apply(self, variables, outputs)
 
@@ -122,11 +110,7 @@ class SymbolicOperation(COp):
 
     def prepare_node(self, node: Any, storage_map: Any, compute_map: Any, impl: Any) -> None:
         """Compile the operation's kernel in this process, also where the graph came from another one."""
-        self.register()
-
-    def register(self) -> tuple[str, int]:
-        """Make the operation known to C code: the name to find it by, and from what batch on threads pay."""
-        return register(self.operation), 2 * kernel_of(self.operation).grain
+        kernel_of(self.operation)
 
     def perform(self, node: Any, inputs: Sequence[Any], output_storage: Any, params: Any = None) -> None:
         """Compute the outputs through the NumPy face; failed solves are NaN."""
@@ -184,6 +168,16 @@ class SymbolicOperation(COp):
 
     # -- C code -------------------------------------------------------------------------------------------
 
+    def get_params(self, node: Any) -> tuple[SymbolicOperation, tuple[tuple[bool, ...], ...]]:
+        """What the C code of a node receives: the op, whose methods it calls, and what makes the node special."""
+        n_batch = self.batch_rank(node.inputs)
+        return self, tuple(v.broadcastable[:n_batch] for v in node.inputs)
+
+    def describe(self, broadcastable: Sequence[Sequence[bool]]) -> tuple[str, int, bytes]:
+        """Register the operation in this process; its name, from what batch on threads pay, the node's shapes."""
+        shapes = theano_c_code.layout(broadcastable, self.operation.input_shapes, self.operation.output_shapes)
+        return register(self.operation), 2 * kernel_of(self.operation).grain, shapes
+
     def c_headers(self, **kwargs: Any) -> list[str]:
         """The C interface of implicitops."""
         return ["implicitops.h"]
@@ -204,14 +198,13 @@ class SymbolicOperation(COp):
         """What a compiled node does when a function is made."""
         return theano_c_code.struct_initialisation(name, sub["params"], sub["fail"])
 
-    def c_code(
-        self, node: Any, name: str, inputs: Sequence[str], outputs: Sequence[str], sub: dict[str, str]
-    ) -> str:
+    def c_cleanup_code_struct(self, node: Any, name: str) -> str:
+        """What a compiled node does when a function is forgotten."""
+        return theano_c_code.struct_cleanup(name)
+
+    def c_code(self, node: Any, name: str, inputs: Sequence[str], outputs: Sequence[str], sub: dict[str, str]) -> str:
         """What a compiled node does when a function is called."""
-        n_batch = self.batch_rank(node.inputs)
-        broadcastable = [v.broadcastable[:n_batch] for v in node.inputs]
-        core_shapes = (*self.operation.input_shapes, *self.operation.output_shapes)
-        return theano_c_code.application(name, sub["fail"], inputs, outputs, broadcastable, core_shapes)
+        return theano_c_code.application(name, sub["fail"], inputs, outputs)
 
     def c_code_cache_version(self) -> tuple[int, int]:
         """Version of the code, for Theano's cache of compiled modules."""
@@ -245,9 +238,7 @@ def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
     try:
         variable = tt.as_tensor_variable(argument)
     except Exception as error:  # Theano raises its own, TypeError, NotImplementedError, ...
-        raise ArgumentError(
-            f"{name} must be a tensor; Theano cannot make one of {argument!r:.80}: {error}"
-        ) from None
+        raise ArgumentError(f"{name} must be a tensor; Theano cannot make one of {argument!r:.80}: {error}") from None
     if "complex" in variable.dtype:
         raise ArgumentError(f"{name} must be real; got {variable} of dtype {variable.dtype}.")
     core = variable.broadcastable[variable.ndim - len(shape) :] if variable.ndim >= len(shape) else None
@@ -257,9 +248,7 @@ def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
 
 
 def _core_rule(shape: tuple[int, ...]) -> str:
-    return (
-        f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
-    )
+    return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 
 class ToFloat64(theano.scalar.Cast):

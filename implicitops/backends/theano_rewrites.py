@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from theano.graph.opt import local_optimizer
+from theano.tensor.basic import Alloc
+from theano.tensor.opt import register_specialize
+
 from implicitops.backends.theano_op import SymbolicOperation, call, padded
-
-from theano.graph.opt import local_optimizer  # isort: skip  # after ours, which repairs Theano
-from theano.tensor.basic import Alloc  # isort: skip
-from theano.tensor.opt import register_specialize  # isort: skip
-
 from implicitops.calculus import Evaluate
 from implicitops.calculus.selection import Selection
 

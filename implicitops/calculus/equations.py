@@ -9,18 +9,23 @@ from typing import Any
 import sympy as sp
 
 from implicitops.calculus.differentiate import combine, differentiate, rounding_scale
+from implicitops.calculus.minimum import stationarity
 from implicitops.calculus.statement import Statement
 from implicitops.codegen import Bundle
 from implicitops.problems.base import Problem
+from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
 
 Pattern = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def residuals_of(problem: Problem) -> tuple[sp.Expr, ...]:
-    """Expressions F whose zero a problem's answer is."""
-    if isinstance(problem, Root):
-        return problem.residuals
+def residuals_of(problem: Problem, statement: Statement) -> tuple[sp.Expr, ...]:
+    """Expressions F whose zero a problem's answer is, in canonical Symbols."""
+    if isinstance(problem, (Root, FixedPoint)):
+        return tuple(map(statement.translate, problem.residuals))
+    if isinstance(problem, Minimum):
+        return stationarity(problem, statement)
     raise NotImplementedError(f"{type(problem).__name__} has no residual")
 
 
@@ -49,7 +54,7 @@ class Equations:
     @cached_property
     def residuals(self) -> tuple[sp.Expr, ...]:
         """F in canonical Symbols."""
-        return tuple(self.statement.translate(e) for e in residuals_of(self.problem))
+        return residuals_of(self.problem, self.statement)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, ...]:

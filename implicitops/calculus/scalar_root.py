@@ -16,15 +16,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import sympy as sp
 
 from implicitops.calculus.differentiate import combine, differentiate, gradient, rounding_scale
+from implicitops.calculus.equations import residuals_of
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, seeds
 from implicitops.calculus.operation import Shape
 from implicitops.calculus.statement import Statement
 from implicitops.codegen import Bundle
-from implicitops.problems.root import Root
 
 _CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
 _LARGEST = sp.Float(sys.float_info.max)
@@ -36,10 +37,10 @@ class ScalarRootRule:
 
     Parameters
     ----------
-    problem : Root with one unknown
+    problem : problem with one unknown
     """
 
-    problem: Root
+    problem: Any
 
     def residual_bundle(self) -> Bundle:
         """(x, p) to F, F_x and the scale of F's rounding error."""
@@ -50,7 +51,7 @@ class ScalarRootRule:
         """Parameters to the bracket, or to domain and guess."""
         statement = Statement(self.problem, self.problem.unknowns)
         problem = self.problem
-        if problem.bracket is not None:
+        if getattr(problem, "bracket", None) is not None:
             outputs = problem.bracket
         elif problem.guess is not None:
             outputs = (*problem.domain[0], *problem.guess)
@@ -71,14 +72,14 @@ class ScalarRootRule:
 
 
 @lru_cache(maxsize=256)
-def _canonical(problem: Root) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol, tuple[sp.Symbol, ...]]:
+def _canonical(problem: Any) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol, tuple[sp.Symbol, ...]]:
     statement = Statement(problem, problem.unknowns)
     (x,) = statement.unknowns
-    return (x, *statement.parameters), statement.translate(problem.residuals[0]), x, statement.parameters
+    return (x, *statement.parameters), residuals_of(problem, statement)[0], x, statement.parameters
 
 
 @lru_cache(maxsize=256)
-def sensitivities(problem: Root) -> tuple[sp.Expr, ...]:
+def sensitivities(problem: Any) -> tuple[sp.Expr, ...]:
     """First derivatives of the root as expressions of (x, p)."""
     _, residual, x, parameters = _canonical(problem)
     slope = differentiate(residual, x)
@@ -112,7 +113,7 @@ def _second_order(
 class ScalarRootPullback(Evaluate):
     """Cotangents of the parameters from (parameters, x, cotangent of x): -F_j / F_x times the cotangent."""
 
-    problem: Root
+    problem: Any
 
     @property
     def name(self) -> str:
@@ -146,7 +147,7 @@ class ScalarRootPullback(Evaluate):
 class ScalarRootPushforward(Evaluate):
     """Tangent of x from (parameters, x, tangents of the parameters): the sum of -F_j / F_x times each."""
 
-    problem: Root
+    problem: Any
 
     @property
     def name(self) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from implicitops.calculus.external import external_jvp, external_vjp
 from implicitops.calculus.operation import Operation, Program, Shape, single_step
 from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
-from implicitops.problems.root import Root
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,4 @@ def start_shapes(problem: Problem) -> tuple[Shape, ...]:
     """Shapes of the trailing inputs that give the start: the guess, for a scalar after the ends of its domain."""
     if problem.output_shape:
         return (problem.output_shape,)
-    return ((),) * (3 if isinstance(problem, Root) and problem.guess is not None else 2)
+    return ((),) * (3 if getattr(problem, "guess", None) is not None else 2)

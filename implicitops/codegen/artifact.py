@@ -54,13 +54,8 @@ def artifact_from_bytes(content: bytes) -> Artifact:
     """
     payload_start = len(_MAGIC) + _DIGEST_SIZE
     payload = content[payload_start:]
-    if (
-        not content.startswith(_MAGIC)
-        or hashlib.sha256(payload).digest() != content[len(_MAGIC) : payload_start]
-    ):
-        raise CorruptArtifactError(
-            "Expected object code with its checksum; got other bytes. Delete the file."
-        )
+    if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != content[len(_MAGIC) : payload_start]:
+        raise CorruptArtifactError("Expected object code with its checksum; got other bytes. Delete the file.")
     length = int.from_bytes(payload[:_LENGTH_SIZE], "little")
     header = json.loads(payload[_LENGTH_SIZE : _LENGTH_SIZE + length])
     header["imports"] = tuple(header["imports"])

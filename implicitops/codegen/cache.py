@@ -38,9 +38,7 @@ def cache_directory() -> pathlib.Path | None:
     except RuntimeError:
         return None
     if sys.platform == "win32":
-        return (
-            pathlib.Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "implicitops" / "cache"
-        )
+        return pathlib.Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "implicitops" / "cache"
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "implicitops"
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "implicitops"
@@ -78,9 +76,7 @@ def load(name: str) -> Artifact | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _warn_once(
-            "unusable", f"The code cache should be readable; reading {path} failed: {error}. Compiling anew."
-        )
+        _warn_once("unusable", f"The code cache should be readable; reading {path} failed: {error}. Compiling anew.")
         return None
     except CorruptArtifactError:
         _warn_once("damage", f"The code cache holds a damaged file, {path}. Compiling anew and replacing it.")

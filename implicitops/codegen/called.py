@@ -57,9 +57,8 @@ def _imported_functions(imports: dict[str, int], host: Host) -> list[str]:
     """
     texts, vector_names = [], []
     for name, arity in sorted(imports.items()):
-        vector_names.append(f"lanes:{name}")
-        variant = f"_ZGV_LLVM_N{host.lanes}{'v' * arity}_{name}({vector_names[-1]})"
-        attributes = f'{PURE} "vector-function-abi-variant"="{variant}"'
+        vector_names.append(_vector_name(name))
+        attributes = f"{PURE} {vector_form_attribute(name, arity, host)}"
         if "#" in name:
             texts.append(_written_number(name, host, attributes))
         else:
@@ -70,6 +69,16 @@ def _imported_functions(imports: dict[str, int], host: Host) -> list[str]:
     if vector_names:
         texts.append(_kept(vector_names, [imports[name.partition(":")[2]] for name in vector_names], host))
     return texts
+
+
+def vector_form_attribute(name: str, arity: int, host: Host) -> str:
+    """The attribute of a call, or of a function, by which the vectoriser finds the vector form of an import."""
+    variant = f"_ZGV_LLVM_N{host.lanes}{'v' * arity}_{name}({_vector_name(name)})"
+    return f'"vector-function-abi-variant"="{variant}"'
+
+
+def _vector_name(name: str) -> str:
+    return f"lanes:{name}"
 
 
 def _vector_form(name: str, vector_name: str, arity: int, lanes: int) -> str:
@@ -92,9 +101,7 @@ def _kept(vector_names: list[str], arities: list[int], host: Host) -> str:
     for name, arity in zip(vector_names, arities):
         vector = f"<{host.lanes} x double>"
         kind = f"{vector} ({', '.join([vector] * arity)})*"
-        elements.append(
-            f'ptr @"{name}"' if host.opaque_pointers else f'i8* bitcast ({kind} @"{name}" to i8*)'
-        )
+        elements.append(f'ptr @"{name}"' if host.opaque_pointers else f'i8* bitcast ({kind} @"{name}" to i8*)')
     size = len(elements)
     listed = ", ".join(elements)
     return f'@llvm.compiler.used = appending global [{size} x {pointer}] [{listed}], section "llvm.metadata"'

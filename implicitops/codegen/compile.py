@@ -89,9 +89,7 @@ class CompiledBundle:
         """
         values = np.ascontiguousarray(inputs, dtype=np.float64)
         if values.shape != (self.n_inputs,):
-            raise ValueError(
-                f"evaluate_scalar needs shape ({self.n_inputs},); got {values.shape}. Pass one set."
-            )
+            raise ValueError(f"evaluate_scalar needs shape ({self.n_inputs},); got {values.shape}. Pass one set.")
         outputs = np.empty(self.n_outputs)
         pointer = ctypes.c_void_p
         scalar = ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(self.scalar_address)
@@ -261,6 +259,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -46,9 +46,7 @@ def logarithm_pair(x: Value) -> Pair:
     s_low = (((numerator - product) - product_error) - s * denominator_low) * inverse
     z, z_error = two_product(s, s)
     z_low = emitter.fma(2.0 * s, s_low, z_error)
-    third, third_low = fast_two_sum(
-        emitter.real(_TWO_THIRDS[0]), emitter.fma(z, polynomial(z, _ATANH), _TWO_THIRDS[1])
-    )
+    third, third_low = fast_two_sum(emitter.real(_TWO_THIRDS[0]), emitter.fma(z, polynomial(z, _ATANH), _TWO_THIRDS[1]))
     cube = pair_product((z, z_low), (s, s_low))
     tail, tail_low = pair_product(cube, (third, third_low))
     of_m, of_m_low = fast_two_sum(2.0 * s, tail)

@@ -44,9 +44,7 @@ def _reduce_by_half_pi(x: Value) -> tuple[Value, Pair]:
     first = emitter.fma(k, -_HALF_PI[0], x)  # exact
     second, error = two_sum(first, k * -_HALF_PI[1])
     third, third_error = two_sum(second, k * -_HALF_PI[2])
-    return shifted.bits() - ROUNDER_BITS, fast_two_sum(
-        third, emitter.fma(k, -_HALF_PI_TAIL, error + third_error)
-    )
+    return shifted.bits() - ROUNDER_BITS, fast_two_sum(third, emitter.fma(k, -_HALF_PI_TAIL, error + third_error))
 
 
 def _sine_of_reduced(r: Pair) -> Value:

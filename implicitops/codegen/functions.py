@@ -140,9 +140,7 @@ def _polygamma(printer: Printer, node: Any) -> Value:
     if order.is_Integer and order == 0:
         return printer.emitter.call("scipy:psi:d", printer.emit(node.args[1]))
     if not (order.is_Integer and order > 0):
-        raise printer.unsupported(
-            node, "The order of polygamma must be a whole number, such as polygamma(1, x)."
-        )
+        raise printer.unsupported(node, "The order of polygamma must be a whole number, such as polygamma(1, x).")
     return polygamma(int(order), printer.emit(node.args[1]))
 
 

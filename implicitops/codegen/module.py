@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 from .bundle import Bundle
-from .called import called_functions
+from .called import called_functions, vector_form_attribute
 from .elementary import GUARDS, careful_form
 from .emitter import Emitter, Value, function_symbol
 from .host import Host
@@ -27,6 +28,8 @@ _METADATA = """
 _ATTRIBUTES = """
 attributes #0 = { nounwind "prefer-vector-width"="512" }
 """
+
+_IMPORTED_CALL = re.compile(r'call double @"([^"]*:[^"]*)"')
 
 #: The vectorised loop runs over a multiple of this; no processor has wider vectors of doubles.
 MOST_LANES = 8
@@ -69,6 +72,7 @@ class _FunctionWriter:
     def __init__(self, bundle: Bundle, host: Host, body: list[str], outputs: list[Value]) -> None:
         self.n_inputs = len(bundle.inputs)
         self.n_outputs = len(bundle.outputs)
+        self.host = host
         self.body = body
         self.outputs = outputs
         self.real_pointer = "ptr" if host.opaque_pointers else "double*"
@@ -133,7 +137,7 @@ class _FunctionWriter:
         for row in range(self.n_inputs):
             lines.append(f"  %inat{row} = add i64 %row{row}, %lane")
             lines += self._load(row, "%in", f"%inat{row}", access)
-        lines += self.body
+        lines += [self._with_vector_form(line) for line in self.body]
         for row, value in enumerate(self.outputs):
             lines.append(f"  %outat{row} = add i64 %row{row}, %lane")
             lines += self._store(row, value.name, "%out", f"%outat{row}", access)
@@ -145,6 +149,14 @@ class _FunctionWriter:
             "  %more = icmp slt i64 %next, %whole",
             "  br i1 %more, label %lanes, label %after, !llvm.loop !0",
         ]
+
+    def _with_vector_form(self, line: str) -> str:
+        """Tie a call of an imported function to its vector form; older LLVM looks at calls only."""
+        imported = _IMPORTED_CALL.search(line)
+        if imported is None:
+            return line
+        name, arity = imported.group(1), line.count("double ", imported.end())
+        return f"{line} {vector_form_attribute(name, arity, self.host)}"
 
     def _scalar_loop(self, guard: Value | None) -> list[str]:
         """The remaining lanes through the scalar form; all lanes if one was beyond a guarded range."""
@@ -173,9 +185,7 @@ class _FunctionWriter:
             "  br i1 %remaining, label %rest, label %done, !llvm.loop !3",
         ]
 
-    def _copied_rows(
-        self, name: str, n_rows: int, source: str, target: str, before: str, after: str
-    ) -> list[str]:
+    def _copied_rows(self, name: str, n_rows: int, source: str, target: str, before: str, after: str) -> list[str]:
         """One lane between the rows of a block and a contiguous array, as a loop of its own."""
         if n_rows == 0:
             return [f"  br label %{after}"]

@@ -25,8 +25,7 @@ _N_CORRECTIONS = 12
 def _corrections(s: int) -> tuple[float, ...]:
     """B_2j / (2j)! * s (s + 1) … (s + 2j - 2) for j = 1, 2, …"""
     return tuple(
-        float(sp.bernoulli(2 * j) / sp.factorial(2 * j) * sp.rf(s, 2 * j - 1))
-        for j in range(1, _N_CORRECTIONS + 1)
+        float(sp.bernoulli(2 * j) / sp.factorial(2 * j) * sp.rf(s, 2 * j - 1)) for j in range(1, _N_CORRECTIONS + 1)
     )
 
 

@@ -43,9 +43,7 @@ class UnsupportedExpressionError(ProblemError, NotImplementedError):
 
     def __str__(self) -> str:
         kind = type(self.node).__name__
-        where = (
-            f" in {_shortened(self.within)}" if self.within is not None and self.within != self.node else ""
-        )
+        where = f" in {_shortened(self.within)}" if self.within is not None and self.within != self.node else ""
         return (
             "Expected an expression of real numbers and supported functions; "
             f"got {kind} {_shortened(self.node)}{where}. {self.advice}"
@@ -107,9 +105,7 @@ class Printer:
         true where an argument lies beyond the range of the vectorised form of a function
     """
 
-    def __init__(
-        self, emitter: Emitter, inputs: dict[sp.Expr, Value], definitions: dict[sp.Symbol, sp.Expr]
-    ) -> None:
+    def __init__(self, emitter: Emitter, inputs: dict[sp.Expr, Value], definitions: dict[sp.Symbol, sp.Expr]) -> None:
         self.emitter = emitter
         self.definitions = definitions
         self.guards: list[Value] = []
@@ -213,9 +209,7 @@ class Printer:
         }
         operation = operations.get(getattr(condition, "func", None))
         if operation is None:
-            raise self.unsupported(
-                condition, "Use relations such as x < 1, joined by And, Or, Not, Xor or ITE."
-            )
+            raise self.unsupported(condition, "Use relations such as x < 1, joined by And, Or, Not, Xor or ITE.")
         values = [self.truth(argument) for argument in condition.args]
         result = values[0]
         for value in values[1:]:
@@ -243,9 +237,7 @@ def _emit_number(printer: Printer, number: Any) -> Value:
 
 
 def _emit_not_real(printer: Printer, node: Any) -> Value:
-    raise printer.unsupported(
-        node, "The expression is not a real number there; state it for real values only."
-    )
+    raise printer.unsupported(node, "The expression is not a real number there; state it for real values only.")
 
 
 def _emit_infinity(sign: int | float) -> Handler:
@@ -255,14 +247,10 @@ def _emit_infinity(sign: int | float) -> Handler:
 def _emit_add(printer: Printer, node: Any) -> Value:
     from .rewriting import stable_sum
 
-    parts = stable_sum(printer, node)
-    total: Value | None = None
-    for negative, value in sorted(parts, key=lambda part: part[0]):
-        if total is None:
-            total = -value if negative else value
-        else:
-            total = total - value if negative else total + value
-    assert total is not None
+    (negative, value), *rest = sorted(stable_sum(printer, node), key=lambda part: part[0])
+    total = -value if negative else value
+    for negative, value in rest:
+        total = total - value if negative else total + value
     return total
 
 
@@ -284,9 +272,7 @@ def _emit_mul(printer: Printer, node: Any) -> Value:
             negative = not negative
             above += [-factor] if factor != -1 else []
         elif isinstance(factor, sp.Pow) and factor.exp.is_Rational and factor.exp.is_negative:
-            below.append(
-                sp.Pow(factor.base, -factor.exp, evaluate=False) if factor.exp != -1 else factor.base
-            )
+            below.append(sp.Pow(factor.base, -factor.exp, evaluate=False) if factor.exp != -1 else factor.base)
         else:
             above.append(factor)
     result = _product(printer, above)

@@ -22,6 +22,7 @@ from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.codegen import Bundle, compile_bundle
 from implicitops.kernels import _evaluate, _linear_solve, _operation, _root_scalar, _root_system
 from implicitops.kernels.parallel import GRAIN
+from implicitops.problems.fixed_point import FixedPoint
 
 _built: dict[str, Any] = {}
 _lock = threading.RLock()
@@ -73,7 +74,7 @@ def _build(operation: Operation) -> Any:
     if isinstance(operation, Evaluate):
         kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle))
     elif isinstance(operation, Solve):
-        kernel = _root_system_kernel(operation) if operation.problem.output_shape else _scalar_root(operation)
+        kernel = _system_or_scalar(operation)
         outputs = operation.kernel_output_shapes
     elif isinstance(operation, Factorise):
         kernel = _factorise(operation)
@@ -134,6 +135,7 @@ def _root_system_kernel(operation: Solve) -> Any:
         rtol=options.rtol,
         max_steps=options.max_steps,
         derivatives=order,
+        fixed_point=_fixed_point_mode(problem),
     )
 
 
@@ -145,3 +147,15 @@ def _factorise(operation: Factorise) -> Any:
         n=equations.n,
         bandwidths=equations.bandwidths,
     )
+
+
+def _system_or_scalar(operation: Solve) -> Any:
+    anderson = _fixed_point_mode(operation.problem) == 2
+    return _root_system_kernel(operation) if operation.problem.output_shape or anderson else _scalar_root(operation)
+
+
+def _fixed_point_mode(problem: Any) -> int:
+    """Whether Anderson acceleration can be used (1), or goes before Newton's method (2)."""
+    if not isinstance(problem, FixedPoint):
+        return 0
+    return 2 if problem.options.method == "anderson" else 1

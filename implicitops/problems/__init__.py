@@ -1,6 +1,8 @@
 """Statements of what is solved: expressions, unknowns, parameters and options, without numerics."""
 
 from implicitops.problems.base import Options, Problem
+from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
 
-__all__ = ["Options", "Problem", "Root"]
+__all__ = ["FixedPoint", "Minimum", "Options", "Problem", "Root"]

@@ -6,12 +6,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import sympy as sp
 
-from implicitops.problems.validation import did_you_mean, require_distinct, require_symbol
+from implicitops.problems.validation import did_you_mean, domain_of, require_distinct, require_symbol
 from implicitops.status import ArgumentError, ProblemError, Solution
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
 
@@ -241,6 +244,53 @@ class Problem:
                 f"missing {', '.join(missing)}."
             )
         return tuple(bound[name] for name in names)
+
+
+class ProblemWithUnknowns(Problem):
+    """Problem that is solved for one Symbol (a scalar answer) or a sequence of Symbols (a vector).
+
+    Subclasses have the fields ``unknowns``, ``is_vector`` and ``guess`` besides those of :class:`Problem`.
+    """
+
+    unknowns: tuple[sp.Symbol, ...]
+    is_vector: bool
+    guess: tuple[sp.Expr, ...] | None
+
+    start_names: tuple[str, ...] = ("guess",)
+
+    @property
+    def unknown(self) -> sp.Symbol:
+        """The unknown of a scalar problem."""
+        return self.unknowns[0]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Trailing shape of the answer: () for a Symbol as unknown, (n,) for a sequence."""
+        return (len(self.unknowns),) if self.is_vector else ()
+
+    @property
+    def domain(self) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
+        """Interval of each unknown that its SymPy assumptions allow."""
+        return tuple(domain_of(symbol) for symbol in self.unknowns)
+
+    def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
+        """Same problem whose guess is given with each call, and the guess as arguments."""
+        return self.replaced(guess=(sp.S.Zero,) * len(self.unknowns)), self.guess_arguments(guess)
+
+    def guess_arguments(self, guess: Any) -> tuple[Any, ...]:
+        """Trailing arguments that give a guess: for a scalar unknown after the ends of its domain."""
+        return (guess,) if self.is_vector else (*map(float, self.domain[0]), guess)
+
+    def replaced(self, **fields: Any) -> Self:
+        """Copy with other values of some fields, which are not validated again."""
+        other = object.__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        other._set(**fields)
+        return other
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
 
 def _argument_name(item: Parameter, position: int) -> str:

@@ -8,14 +8,13 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.problems.base import Options, Parameter, Problem, as_parameters
+from implicitops.problems.base import Options, Parameter, ProblemWithUnknowns, as_parameters
 from implicitops.problems.validation import (
     abbreviated,
     as_expression,
     as_guess,
     as_start,
     as_unknowns,
-    domain_of,
     require_well_posed,
 )
 from implicitops.status import ArgumentError, ProblemError
@@ -24,7 +23,7 @@ METHODS = ("auto", "newton")
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Root(Problem):
+class Root(ProblemWithUnknowns):
     """Solution x of F(x, theta) = 0 as a differentiable function of theta, for one unknown or a system.
 
     Parameters
@@ -131,23 +130,7 @@ class Root(Problem):
             "is_vector": is_vector,
             "options": options,
         }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def unknown(self) -> sp.Symbol:
-        """The unknown of a scalar problem."""
-        return self.unknowns[0]
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Trailing shape of the answer: () for a Symbol as unknown, (n,) for a sequence."""
-        return (len(self.unknowns),) if self.is_vector else ()
-
-    @property
-    def domain(self) -> tuple[tuple[sp.Expr, sp.Expr], ...]:
-        """Interval of each unknown that its SymPy assumptions allow."""
-        return tuple(domain_of(symbol) for symbol in self.unknowns)
+        self._set(**values)
 
     def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Root, tuple[Any, ...]]:
         """Same equation whose start is given with each call, and the start values as arguments.
@@ -164,17 +147,13 @@ class Root(Problem):
         """
         if (guess is None) == (bracket is None):
             raise ArgumentError("give guess= or bracket=, one of the two and not None.")
-        other = object.__new__(Root)
-        other.__setstate__(self.__getstate__())
-        object.__setattr__(other, "guess", None if guess is None else (sp.S.Zero,) * len(self.unknowns))
-        object.__setattr__(other, "bracket", None if guess is not None else (-sp.oo, sp.oo))
         if guess is not None:
-            return other, (guess,) if self.is_vector else (*map(float, self.domain[0]), guess)
+            return self.replaced(guess=(sp.S.Zero,) * len(self.unknowns), bracket=None), self.guess_arguments(guess)
         if self.is_vector:
             raise ArgumentError("a system has no bracket: give guess=.")
         if isinstance(bracket, (str, bytes)) or not hasattr(bracket, "__len__") or len(bracket) != 2:
             raise ArgumentError(f"bracket must be a pair (lower, upper); got {bracket!r:.80}.")
-        return other, tuple(bracket)
+        return self.replaced(guess=None, bracket=(-sp.oo, sp.oo)), tuple(bracket)
 
     def _equation(self) -> str:
         return "|".join(sp.srepr(f) for f in (self.residuals, self.unknowns, self.params))

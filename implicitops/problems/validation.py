@@ -122,7 +122,10 @@ def domain_of(symbol: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
 
 
 def require_well_posed(
-    residuals: Sequence[sp.Expr], unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol]
+    residuals: Sequence[sp.Expr],
+    unknowns: Sequence[sp.Symbol],
+    params: Sequence[sp.Symbol],
+    role: str = "the residual",
 ) -> None:
     """Raise ProblemError unless every equation and every unknown takes part, and all Symbols are known and distinct."""
     for symbol in unknowns:
@@ -130,15 +133,16 @@ def require_well_posed(
             raise ProblemError(f"{symbol} is both the unknown and a parameter. Remove it from one of the two.")
     require_distinct([*unknowns, *params], "unknown or parameter")
     for expression in residuals:
-        require_known_symbols(expression, [*unknowns, *params], "the residual")
+        require_known_symbols(expression, [*unknowns, *params], role)
         if not expression.has(*unknowns):
             raise ProblemError(
-                f"the residual {expression} does not contain the unknown {', '.join(map(str, unknowns))}: "
+                f"{role} {expression} does not contain the unknown {', '.join(map(str, unknowns))}: "
                 "there is nothing to solve for."
             )
     for symbol in unknowns:
         if not any(expression.has(symbol) for expression in residuals):
-            raise ProblemError(f"the unknown {symbol} appears in no equation, so nothing determines it.")
+            where = "in no equation" if role == "the residual" else f"nowhere in {role}"
+            raise ProblemError(f"the unknown {symbol} appears {where}, so nothing determines it.")
 
 
 def abbreviated(items: Sequence[Any]) -> str:

@@ -298,12 +298,13 @@ class TestExactness:
         values = np.random.default_rng(1).uniform(0.1, 10.0, 1000)
         assert np.all(abs(SQUARE_ROOT(values) - np.sqrt(values)) <= np.spacing(np.sqrt(values)))
 
-    def test_derivative_of_the_documentation_example(self):
+    def test_derivative_of_the_documentation_example_where_it_is_tiny(self):
         mu, theta = sp.symbols("mu theta")
         problem = iop.Root(mu + mu * sp.exp(theta * mu) - 1, mu, [theta], bracket=(0, 1))
         solution = problem.solve(1e5, derivatives=1)
         with mpmath.workdps(40):
-            m = mpmath.findroot(lambda m: m + m * mpmath.exp(100000 * m) - 1, (0, 1e-3), solver="anderson")
-            e = mpmath.exp(100000 * m)
-            slope = -(m**2) * e / (1 + e + 100000 * m * e)
-            assert abs(solution.jacobian[0] / slope - 1) < 1e-13
+            m = mpmath.findroot(lambda m: 1e5 * m - mpmath.log(1 / m - 1), 9e-5)
+            e = mpmath.exp(1e5 * m)
+            slope = -(m**2) * e / (1 + e + 1e5 * m * e)
+            assert abs(solution.value / m - 1) < 1e-15
+            assert abs(solution.jacobian[0] / slope - 1) < 1e-14

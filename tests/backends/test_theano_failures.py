@@ -40,6 +40,14 @@ def test_failed_elements_are_nan_and_the_others_right():
 
 
 @pytest.mark.usefixtures("linker")
+def test_gradient_that_is_constant_elsewhere_is_nan_too():
+    function = compiled(iop.Root(x - p, x, [p], bracket=(0, 1)))
+    with pytest.warns(iop.SolveWarning):
+        _, gradient = function([0.5, 2.0])
+    np.testing.assert_array_equal(gradient, [1.0, np.nan])
+
+
+@pytest.mark.usefixtures("linker")
 def test_only_the_first_failure_of_a_problem_warns():
     function = compiled(square_root(), gradient=False)
     with pytest.warns(iop.SolveWarning) as caught:
@@ -119,8 +127,7 @@ def test_broadcast_arguments_are_reported_for_the_element_that_failed():
 def test_counting_is_safe_on_many_threads():
     problem = square_root()
     threads = [
-        threading.Thread(target=lambda: [record(problem, 1, lambda: [(-0.5,)]) for _ in range(200)])
-        for _ in range(8)
+        threading.Thread(target=lambda: [record(problem, 1, lambda: [(-0.5,)]) for _ in range(200)]) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -118,9 +118,7 @@ def test_length_one_that_its_type_does_not_announce_is_an_error():
 def test_vector_of_the_wrong_length_is_an_error_that_names_it():
     v = tt.dmatrix()
     function = theano.function([v], line()(v))
-    with pytest.raises(
-        ValueError, match=r"argument0: the last axis must have length 3; got .* shape \(2, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"argument0: the last axis must have length 3; got .* shape \(2, 4\)"):
         function(np.ones((2, 4)))
 
 
@@ -253,13 +251,13 @@ def test_pickled_op_equals_the_original():
     assert op != SymbolicOperation(Solve(quadratic()))
 
 
-def test_problems_of_one_form_share_one_compiled_module():
-    def source(problem):
-        v = tt.dvector()
-        y = problem(v)
-        return CLinker().accept(FunctionGraph([v], [y])).get_src_code()
+def test_nodes_with_as_many_inputs_and_outputs_share_one_compiled_module():
+    def source(problem, v):
+        return CLinker().accept(FunctionGraph([v], [problem(v)])).get_src_code()
 
-    assert source(square_root()) == source(iop.Root(sp.exp(x) - p, x, [p], guess=0))
+    expected = source(square_root(), tt.dscalar())
+    assert source(line(), tt.dmatrix()) == expected
+    assert source(iop.Root([x - p, q - x], [x, q], [p], guess=(1, 1)), tt.drow()) == expected
 
 
 def test_graph_prints_the_statement():

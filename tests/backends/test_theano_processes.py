@@ -28,12 +28,10 @@ PROGRAM = """
 import multiprocessing
 import sys
 
-import pymc3  # before Theano, which it repairs
+import implicitops as iop
 import sympy as sp
 import theano
 import theano.tensor as tt
-
-import implicitops as iop
 
 def main():
     x, p = sp.symbols("x p")

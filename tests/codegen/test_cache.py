@@ -75,9 +75,7 @@ def test_damaged_file_is_reported_once_and_replaced(cache_folder, damage):
     for file in files(cache_folder):
         content = file.read_bytes()
         flipped = content[:200] + bytes([content[200] ^ 1]) + content[201:]
-        file.write_bytes(
-            {"truncated": content[:-10], "flipped": flipped, "empty": b"", "replaced": b"x" * 999}[damage]
-        )
+        file.write_bytes({"truncated": content[:-10], "flipped": flipped, "empty": b"", "replaced": b"x" * 999}[damage])
     forget()
     with pytest.warns(RuntimeWarning, match="damaged file") as caught:
         compile_both("damaged", "damaged too")

@@ -190,9 +190,7 @@ class TestThreads:
 
     def test_sixteen_threads_compile_different_keys(self):
         def work(k):
-            return compile_bundle(f"thread {k}", lambda: Bundle((x,), (sp.log(x) * k + k,))).evaluate(
-                [[1.0]]
-            )[0, 0]
+            return compile_bundle(f"thread {k}", lambda: Bundle((x,), (sp.log(x) * k + k,))).evaluate([[1.0]])[0, 0]
 
         with ThreadPoolExecutor(16) as pool:
             assert list(pool.map(work, range(32))) == list(range(32))

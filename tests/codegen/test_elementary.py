@@ -104,9 +104,7 @@ def sample(interval, n, seed=7):
     small = np.exp(random.uniform(-46, 7, n)) * random.choice([-1, 1], n)
     near_one = random.choice([-1, 1], n) * (1 + np.exp(random.uniform(-36, 0, n)) * random.choice([-1, 1], n))
     dense = random.uniform(*interval, n)
-    return np.concatenate(
-        [EDGES, patterns, -patterns[: n // 4], small, near_one, dense, random.uniform(-4, 4, n)]
-    )
+    return np.concatenate([EDGES, patterns, -patterns[: n // 4], small, near_one, dense, random.uniform(-4, 4, n)])
 
 
 def compile_one(expression, symbols=(x,)):
@@ -153,9 +151,7 @@ def test_block_and_scalar_form_agree_bit_for_bit(name, processor, same_bits):
         assert same_bits(code.evaluate(small[None, :n])[0], scalar[:n])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in UNARY if UNARY[name][0].__module__.startswith("sympy.functions")]
-)
+@pytest.mark.parametrize("name", [name for name in UNARY if UNARY[name][0].__module__.startswith("sympy.functions")])
 def test_constant_arguments_give_the_same_bits_as_variable_ones(name, same_bits):
     function = UNARY[name][0]
     for constant in (sp.Rational(5, 7), sp.Rational(12, 7)):
@@ -175,9 +171,7 @@ def test_odd_functions_keep_the_sign_of_zero(name):
 
 def _pairs(n=150, seed=3):
     random = np.random.default_rng(seed)
-    edges = np.array(
-        [a.ravel() for a in np.meshgrid(EDGES[:16], np.append(EDGES[:20], [3, -3, 2.0**53, 2.0**53 - 1]))]
-    )
+    edges = np.array([a.ravel() for a in np.meshgrid(EDGES[:16], np.append(EDGES[:20], [3, -3, 2.0**53, 2.0**53 - 1]))])
     wide = random.integers(0, 0x7FF0000000000000, (2, n), dtype=np.int64).view(np.float64) * random.choice(
         [-1, 1], (2, n)
     )
@@ -236,9 +230,7 @@ def test_special_values_are_those_of_c99(name, processor):
 def test_modulo_is_that_of_python(processor):
     random = np.random.default_rng(0)
     edges, _ = _pairs()
-    points = np.concatenate(
-        [edges, random.uniform(-9, 9, (2, 200)), np.round(random.uniform(-9, 9, (2, 200)))], axis=1
-    )
+    points = np.concatenate([edges, random.uniform(-9, 9, (2, 200)), np.round(random.uniform(-9, 9, (2, 200)))], axis=1)
     values = compile_one(sp.Mod(x, y), (x, y)).evaluate(points)[0]
     for a, b, value in zip(*points, values):
         expected = NAN if b == 0 or math.isinf(a) else float(a) % float(b)
@@ -246,9 +238,7 @@ def test_modulo_is_that_of_python(processor):
 
 
 def test_rational_power_keeps_full_precision_for_extreme_bases():
-    points = np.concatenate(
-        [[1e300, 1e-300, 0.0, INF, -1.0, NAN, 5e-324], np.exp(np.linspace(-600, 600, 101))]
-    )
+    points = np.concatenate([[1e300, 1e-300, 0.0, INF, -1.0, NAN, 5e-324], np.exp(np.linspace(-600, 600, 101))])
     for exponent in (sp.Rational(1, 3), sp.Rational(-22, 7), sp.Rational(5, 3)):
         values = compile_one(x**exponent).evaluate(points[None])[0]
         for point, value in zip(points[7:], values[7:]):

@@ -14,9 +14,7 @@ from implicitops.codegen.compile import CompiledBundle, compile_artifact
 from implicitops.codegen.functions import FUNCTION_HANDLERS
 
 x, y = sp.symbols("x y")
-POINTS = np.array(
-    [-3.7, -2.5, -1.3, -0.9, -0.4, 0.1, 0.3, 0.5, 0.7, 0.95, 1.2, 1.46, 2.1, 3.3, 5.6, 9.1, 14.2, 25.3]
-)
+POINTS = np.array([-3.7, -2.5, -1.3, -0.9, -0.4, 0.1, 0.3, 0.5, 0.7, 0.95, 1.2, 1.46, 2.1, 3.3, 5.6, 9.1, 14.2, 25.3])
 
 #: Relative error that the implementation below us has; ours are accurate to some ulp.
 EXPRESSIONS = {
@@ -211,8 +209,6 @@ def test_every_handler_has_a_test():
         "polygamma", "digamma",
     }  # fmt: skip
     untested = [
-        kind.__name__
-        for kind in FUNCTION_HANDLERS
-        if kind.__name__ not in elsewhere and kind.__name__ not in text
+        kind.__name__ for kind in FUNCTION_HANDLERS if kind.__name__ not in elsewhere and kind.__name__ not in text
     ]
     assert not untested

@@ -57,9 +57,7 @@ class TestArithmetic:
         np.testing.assert_allclose(values, [-8, 4, 1, INF, math.sqrt(2), NAN], rtol=1e-15)
 
     def test_quotients_and_signs(self):
-        code = compile_all(
-            [x, y], -x - y, x / y, -x / (2 * y), 2 * x / 3 - y / 7, 1 / (x * sp.sqrt(y)), x - 3
-        )
+        code = compile_all([x, y], -x - y, x / y, -x / (2 * y), 2 * x / 3 - y / 7, 1 / (x * sp.sqrt(y)), x - 3)
         a, b = 1.7, 2.9
         expected = [-a - b, a / b, -a / (2 * b), 2 * a / 3 - b / 7, 1 / (a * math.sqrt(b)), a - 3]
         np.testing.assert_allclose(code.evaluate([[a], [b]])[:, 0], expected, rtol=4e-16)
@@ -76,9 +74,7 @@ class TestArithmetic:
 
     def test_output_may_be_an_input_or_a_number_or_repeated(self):
         code = compile_all([x, y], y, 2, y, x + y, x + y)
-        np.testing.assert_array_equal(
-            code.evaluate([[1.0, 2.0], [3.0, 4.0]]), [[3, 4], [2, 2], [3, 4], [4, 6], [4, 6]]
-        )
+        np.testing.assert_array_equal(code.evaluate([[1.0, 2.0], [3.0, 4.0]]), [[3, 4], [2, 2], [3, 4], [4, 6], [4, 6]])
 
     def test_no_inputs_and_no_lanes(self):
         assert compile_all([], sp.pi).evaluate(np.empty((0, 3))).tolist() == [[math.pi] * 3]
@@ -93,9 +89,7 @@ class TestArithmetic:
         np.testing.assert_allclose(values_of(sp.cos(x) - 1, points), -2 * np.sin(points / 2) ** 2, rtol=1e-15)
 
     def test_softplus_does_not_overflow(self):
-        np.testing.assert_allclose(
-            values_of(sp.log(1 + sp.exp(x)), [800.0, -800.0, 0.0]), [800, 0, math.log(2)]
-        )
+        np.testing.assert_allclose(values_of(sp.log(1 + sp.exp(x)), [800.0, -800.0, 0.0]), [800, 0, math.log(2)])
 
     def test_tiny_differences_survive_sharing(self):
         code = compile_all([x], sp.exp(x) - 1, sp.exp(x), sp.exp(x) ** 2 + sp.log(1 + x), 1 / (1 + x))
@@ -147,9 +141,7 @@ class TestNames:
 
     def test_same_name_with_other_assumptions_is_another_symbol(self):
         positive = sp.Symbol("x", positive=True)
-        np.testing.assert_array_equal(
-            compile_all([x, positive], x - positive).evaluate([[5.0], [3.0]]), [[2.0]]
-        )
+        np.testing.assert_array_equal(compile_all([x, positive], x - positive).evaluate([[5.0], [3.0]]), [[2.0]])
 
 
 class TestRefusals:
@@ -225,15 +217,12 @@ COORDINATES = st.floats(-3, 3).filter(lambda v: abs(v) > 1e-3)
 @settings(max_examples=40, deadline=None)
 @given(EXPRESSIONS, st.lists(st.tuples(COORDINATES, COORDINATES), min_size=1, max_size=19))
 def test_block_and_scalar_form_of_any_expression_agree_bit_for_bit(expression, points):
-    code = compile_all(
-        [x, y], expression, expression.diff(x) if not expression.has(sp.floor, sp.sign) else expression
-    )
+    code = compile_all([x, y], expression, expression.diff(x) if not expression.has(sp.floor, sp.sign) else expression)
     columns = np.array(points).T
     block = code.evaluate(columns)
     scalar = np.array([code.evaluate_scalar(point) for point in points]).T
     assert (
-        (block.view(np.int64) == np.ascontiguousarray(scalar).view(np.int64))
-        | (np.isnan(block) & np.isnan(scalar))
+        (block.view(np.int64) == np.ascontiguousarray(scalar).view(np.int64)) | (np.isnan(block) & np.isnan(scalar))
     ).all()
 
 
