@@ -54,7 +54,6 @@ typedef struct {
     double *step;
     double *other;   /* a second step, compared with the first */
     double *slope;   /* gradient of the model at the end of the step */
-    double *work;    /* n */
     iop_trust_region region;
     int32_t *active; /* -1, 1: at its lower or upper bound, which holds it; 0: free */
     int32_t *hit;    /* the same at the end of the step */
@@ -300,25 +299,29 @@ static iop_status iop_descend(const iop_minimum *s, iop_minimum_workspace *w) {
     for (int64_t k = 0; k < s->max_steps; k++) {
         w->iterations++;
         iop_take_values(s, w);
-        const double predicted = iop_propose_step(s, w, radius), noise = iop_value_noise(s, w);
+        const double noise = w->region.negligible = iop_value_noise(s, w);
+        const double predicted = iop_propose_step(s, w, radius);
         const double length = sqrt((double)n) * iop_scaled_norm(w, w->step, n);
         if (w->newton && (predicted <= noise || length <= 1e-12 || iop_step_is_small(s, w->point, w->step)))
             return IOP_CONVERGED;
-        if (radius < 1e-15) return w->undefined ? IOP_UNDEFINED : IOP_NON_SMOOTH;
+        if (radius < 1e-15)
+            return w->undefined ? IOP_UNDEFINED
+                                : (iop_gradient_is_rounding(s, w, 16) ? IOP_NOT_A_MINIMUM : IOP_NON_SMOOTH);
         if (!(predicted > 0)) return IOP_NOT_A_MINIMUM;
         iop_set_trial_point(s, w, 1);
         iop_evaluate_objective(s, w, w->trial, w->trial_values);
         const double f = w->values[0], trial_f = w->trial_values[0];
         if (trial_f == -INFINITY) return IOP_UNBOUNDED;
         w->undefined = !(fabs(trial_f) <= DBL_MAX);
-        const double gain = predicted <= noise && fabs(f - trial_f) <= noise ? 1 : (f - trial_f) / predicted;
+        const int hidden = predicted <= noise && fabs(f - trial_f) <= noise;
+        const double gain = hidden ? 1 : (f - trial_f) / predicted;
         if (!iop_are_finite(w->trial_values, count) || !(gain > 1e-4)) {
             radius = 0.25 * fmin(length, radius);
             w->refused++;
             continue;
         }
-        if (gain < 0.25) radius = 0.5 * length;
-        if (gain > 0.75 && length > 0.8 * radius) radius = fmin(3 * radius, 1e100);
+        if (gain < 0.25 || (hidden && !memcmp(w->hit, w->active, n * sizeof(int32_t)))) radius = 0.5 * length;
+        if (!hidden && gain > 0.75 && length > 0.8 * radius) radius = fmin(3 * radius, 1e100);
         iop_accept_trial_point(s, w);
     }
     return IOP_MAX_STEPS;
@@ -336,7 +339,7 @@ static void iop_polish(const iop_minimum *s, iop_minimum_workspace *w) {
         memcpy(w->hit, w->active, n * sizeof(int32_t));
         const double length = iop_scaled_norm(w, w->step, n);
         const int rounding = iop_gradient_is_rounding(s, w, 1);
-        if (!(length <= DBL_MAX) || length == 0 || (rounding && length <= DBL_EPSILON)) return;
+        if (!(length <= DBL_MAX) || length <= 1e-120) return;
         double fraction = iop_fraction_in_domain(s, w->point, w->step);
         for (;; fraction *= 0.5) {
             if (fraction < 1e-4) return;

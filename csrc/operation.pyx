@@ -2,6 +2,7 @@
 
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
+from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.string cimport strcmp
@@ -11,6 +12,9 @@ import threading
 
 import numpy as np
 
+
+cdef extern from "Python.h":
+    PyObject *PyErr_Occurred()
 
 cdef extern from "implicitops.h" nogil:
     ctypedef struct iop_operation
@@ -28,6 +32,11 @@ cdef extern from "implicitops.h" nogil:
 
 cdef enum:
     MAX_ARGUMENTS = 32  # of the scalar fast path
+
+
+cdef int raise_if_set() except -1:
+    """Raise the exception that Python code called by a kernel has left, if there is one."""
+    return -1 if PyErr_Occurred() != NULL else 0
 
 
 cdef class Operation:
@@ -120,6 +129,7 @@ cdef class Operation:
             free(c_inputs)
             free(c_strides)
         if failed < 0:
+            raise_if_set()
             raise MemoryError(f"no memory for the workspace of {n} batch elements")
         return failed
 

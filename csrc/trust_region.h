@@ -23,6 +23,7 @@ typedef struct {
     double *step;      /* out: p */
     double *factor;    /* n x n */
     double *direction; /* work */
+    double negligible; /* change of the model that does not matter */
     int64_t factorisations;
 } iop_trust_region;
 
@@ -56,7 +57,7 @@ static int iop_hard_case(iop_trust_region *t, double radius, double shift, doubl
     const double missing = (radius - sqrt(square)) * (radius + sqrt(square));
     const double tau = missing / (along + (along < 0 ? -1 : 1) * sqrt(along * along + missing));
     const double value = -iop_dot(t->gradient, t->step, n) + shift * radius * radius;
-    if (!(tau * tau * *curvature <= IOP_MODEL_TOLERANCE * value)) return 0;
+    if (!(tau * tau * *curvature <= fmax(IOP_MODEL_TOLERANCE * value, t->negligible))) return 0;
     for (int64_t i = 0; i < n; i++) t->step[i] += tau * z[i];
     return 1;
 }

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
-from implicitops.problems import FixedPoint, Minimum, Root
+from implicitops.problems import External, FixedPoint, Minimum, Root
 from implicitops.status import (
     ArgumentError,
     ImplicitopsError,
@@ -25,6 +25,7 @@ _prepare_legacy_stack()
 
 __all__ = [
     "ArgumentError",
+    "External",
     "FixedPoint",
     "ImplicitopsError",
     "Minimum",

@@ -11,11 +11,14 @@ import numpy as np
 from implicitops.calculus import Operation, Solve
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
+from implicitops.problems.external import External
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
 
 def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
     """Value of a solved problem, as a float64 scalar or array."""
+    if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
+        return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
     if all(shape == () for shape in problem.parameter_shapes) and problem.output_shape == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
         problem.__dict__.setdefault("_solve_scalars", kernel_of(Solve(problem)).solve_scalars)
@@ -45,7 +48,8 @@ def solve(
     batch, inputs, strides = as_batch([*arguments, *extra], operation.input_shapes, names)
     n = math.prod(batch)
     shapes = operation.kernel_output_shapes
-    value, error = np.empty(batch + shapes[0]), np.empty(batch + shapes[3])
+    value = np.empty(batch + shapes[0])
+    error = np.empty(batch + shapes[3]) if shapes[3] != (0,) else None
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
@@ -56,11 +60,13 @@ def solve(
         jacobian=jacobian,
         hessian=hessian,
         status_code=status.reshape(batch)[()],
-        error_estimate=error[()],
+        error_estimate=None if error is None else error[()],
         stats={name: counter.reshape(batch)[()] for name, counter in stats.items()},
     )
     if failed and throw:
-        raise SolveError(_failure_message(problem, solution, batch, inputs, strides, failed), solution)
+        cause = getattr(kernel_of(operation).kernel, "cause", None)
+        quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
+        raise SolveError(_failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution) from cause
     return solution
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.calculus.differentiate import combine, differentiate, rounding_scale
+from implicitops.calculus.differentiate import rounding_scale
 from implicitops.calculus.minimum import stationarity
 from implicitops.calculus.statement import Statement
+from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.problems.base import Problem
 from implicitops.problems.fixed_point import FixedPoint
@@ -67,25 +68,33 @@ class Equations:
         return len(self.residuals)
 
     @cached_property
-    def jacobian(self) -> dict[tuple[int, int], sp.Expr]:
-        """Structurally nonzero entries of F_x, sorted by row."""
-        return self._entries(self.statement.unknowns)
+    def tape(self) -> Tape:
+        """Where F and all that is derived from it is written."""
+        return Tape()
 
     @cached_property
-    def parameter_jacobian(self) -> dict[tuple[int, int], sp.Expr]:
-        """Structurally nonzero entries of F_p, sorted by row."""
-        return self._entries(self.statement.parameters)
+    def values(self) -> list[sp.Expr]:
+        """F on the tape."""
+        return [self.tape.add(residual) for residual in self.residuals]
 
-    def _entries(self, symbols: tuple[sp.Symbol, ...]) -> dict[tuple[int, int], sp.Expr]:
+    @cached_property
+    def jacobian_pattern(self) -> Pattern:
+        """Rows and columns of F_x that SymPy does not see to be zero, sorted by row. Needs no derivative."""
+        return self._pattern(self.statement.unknowns)
+
+    @cached_property
+    def parameter_pattern(self) -> Pattern:
+        """Rows and columns of F_p that SymPy does not see to be zero, sorted by row."""
+        return self._pattern(self.statement.parameters)
+
+    def _pattern(self, symbols: tuple[sp.Symbol, ...]) -> Pattern:
         position = {symbol: j for j, symbol in enumerate(symbols)}
-        entries = {}
-        for i, residual in enumerate(self.residuals):
-            present = sorted((position[s], s) for s in residual.free_symbols if s in position)
-            for j, symbol in present:
-                derivative = differentiate(residual, symbol)
-                if derivative != 0:
-                    entries[i, j] = derivative
-        return entries
+        found = [(i, position[s]) for i, r in enumerate(self.residuals) for s in r.free_symbols if s in position]
+        return tuple(i for i, _ in sorted(found)), tuple(j for _, j in sorted(found))
+
+    def _entries(self, symbols: tuple[sp.Symbol, ...], pattern: Pattern) -> list[sp.Expr]:
+        rows = [self.tape.reverse([(value, sp.S.One)], symbols) for value in self.values]
+        return [rows[i][j] for i, j in zip(*pattern)]
 
     @property
     def bandwidths(self) -> tuple[int, int] | None:
@@ -93,20 +102,13 @@ class Equations:
 
         It pays when a band row with its fill is at most half a dense row and there are enough rows to notice.
         """
-        lower = max((i - j for i, j in self.jacobian), default=0)
-        upper = max((j - i for i, j in self.jacobian), default=0)
-        lower, upper = max(lower, 0), max(upper, 0)
+        offsets = [i - j for i, j in zip(*self.jacobian_pattern)]
+        lower, upper = max([0, *offsets]), max([0, *(-offset for offset in offsets)])
         return (lower, upper) if self.n >= 12 and 2 * (2 * lower + upper + 1) <= self.n else None
 
-    def directional(self, seeds: tuple[sp.Symbol, ...]) -> list[sp.Expr]:
-        """Derivative of F along a direction (u, a), one Symbol for each of ``symbols``."""
-        n = self.n
-        rows: list[list[sp.Expr]] = [[] for _ in range(n)]
-        for (i, j), entry in self.jacobian.items():
-            rows[i].append(seeds[j] * entry)
-        for (i, j), entry in self.parameter_jacobian.items():
-            rows[i].append(seeds[n + j] * entry)
-        return [sp.Add(*row) for row in rows]
+    @cached_property
+    def _jacobian(self) -> list[sp.Expr]:
+        return self._entries(self.statement.unknowns, self.jacobian_pattern)
 
     # -- bundles ------------------------------------------------------------------------------------------
 
@@ -116,28 +118,21 @@ class Equations:
 
     def residual_bundle(self) -> Bundle:
         """(x, p) to F, the scale of its rounding error, and the entries of F_x."""
-        scales = tuple(rounding_scale(e) for e in self.residuals)
-        return Bundle(self.symbols, (*self.residuals, *scales, *self.jacobian.values()))
+        scales = [self.tape.add(rounding_scale(residual)) for residual in self.residuals]
+        return self.tape.bundle(self.symbols, (*self.values, *scales, *self._jacobian))
 
     def jacobian_bundle(self) -> Bundle:
         """(x, p) to the entries of F_x."""
-        return Bundle(self.symbols, tuple(self.jacobian.values()))
+        return self.tape.bundle(self.symbols, self._jacobian)
 
     def parameter_bundle(self) -> Bundle:
         """(x, p) to the entries of F_p."""
-        return Bundle(self.symbols, tuple(self.parameter_jacobian.values()))
+        return self.tape.bundle(self.symbols, self._entries(self.statement.parameters, self.parameter_pattern))
 
     def second_bundle(self) -> Bundle:
         """(x, p, u, a, v, b) to the second derivative of F along (u, a) and (v, b)."""
         first = sp.symbols(f"u0:{len(self.symbols)}", real=True)
         second = sp.symbols(f"v0:{len(self.symbols)}", real=True)
-        outputs = []
-        for along in self.directional(first):
-            present = [(s, d) for s, d in zip(self.symbols, second) if s in along.free_symbols]
-            outputs.append(combine([d for _, d in present], [differentiate(along, s) for s, _ in present]))
-        return Bundle((*self.symbols, *first, *second), tuple(outputs))
-
-
-def pattern_of(entries: dict[tuple[int, int], sp.Expr]) -> Pattern:
-    """Rows and columns of a sparse matrix's entries."""
-    return tuple(i for i, _ in entries), tuple(j for _, j in entries)
+        once = self.tape.forward(self.values, dict(zip(self.symbols, first)))
+        twice = self.tape.forward(once, dict(zip(self.symbols, second)))
+        return self.tape.bundle((*self.symbols, *first, *second), twice)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import sympy as sp
 
-from implicitops.calculus.differentiate import combine, gradient
 from implicitops.calculus.operation import Operation, Program, Shape, single_step
+from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 
-Groups = tuple[tuple[sp.Symbol, ...], ...]
-Outputs = tuple[tuple[sp.Expr, ...], ...]
+Group = tuple[sp.Symbol, ...]
+Groups = tuple[Group, ...]
+Outputs = Sequence[Sequence[sp.Expr]]
 
 
 class Evaluate(Operation):
-    """Operation given by expressions; subclasses say which, and build them only when they are needed."""
+    """Operation given by expressions; subclasses say which, and write them only when they are needed."""
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        """Symbols of each input and expressions of each output, both as flat groups."""
+    def groups(self) -> Groups:
+        """Symbols of each input, flattened."""
+        raise NotImplementedError
+
+    def write(self, tape: Tape) -> Outputs:
+        """Write the outputs on a tape in terms of ``groups``; returns the values of each output, flattened."""
         raise NotImplementedError
 
     def bundle(self) -> Bundle:
         """All inputs and outputs, flattened, for the code generator."""
-        inputs, outputs = self.expressions
-        return Bundle(tuple(s for group in inputs for s in group), tuple(e for group in outputs for e in group))
+        tape = Tape()
+        outputs = [value for output in self.write(tape) for value in output]
+        return tape.bundle(flat(self.groups), outputs)
 
     def vjp(self) -> Program:
         """Reverse rule: one evaluation of the transposed Jacobian times the cotangents."""
@@ -58,8 +65,14 @@ class Pullback(Evaluate):
         return self.parent.input_shapes
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        return _pullback(self.parent)
+    def groups(self) -> Groups:
+        return (*self.parent.groups, *seeds(self.parent.output_shapes, f"c{len(self.parent.groups)}"))
+
+    def write(self, tape: Tape) -> Outputs:
+        cotangents = self.groups[len(self.parent.groups) :]
+        values = [value for output in self.parent.write(tape) for value in output]
+        derivatives = tape.reverse(zip(values, flat(cotangents)), flat(self.parent.groups))
+        return grouped(derivatives, self.parent.groups)
 
 
 @dataclass(frozen=True)
@@ -81,37 +94,29 @@ class Pushforward(Evaluate):
         return self.parent.output_shapes
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        return _pushforward(self.parent)
+    def groups(self) -> Groups:
+        return (*self.parent.groups, *seeds(self.parent.input_shapes, f"t{len(self.parent.groups)}"))
+
+    def write(self, tape: Tape) -> Outputs:
+        n = len(self.parent.groups)
+        direction = dict(zip(flat(self.groups[:n]), flat(self.groups[n:])))
+        return [tape.forward(output, direction) for output in self.parent.write(tape)]
 
 
-def seeds(groups: tuple[tuple[sp.Basic, ...], ...], prefix: str) -> Groups:
-    """One new real Symbol for each member of each group."""
+def seeds(shapes: Sequence[Shape], prefix: str) -> Groups:
+    """One new real Symbol for each component of arrays of given shapes."""
     return tuple(
-        tuple(sp.Symbol(f"{prefix}_{i}_{j}", real=True) for j in range(len(group))) for i, group in enumerate(groups)
+        tuple(sp.Symbol(f"{prefix}_{i}_{j}", real=True) for j in range(math.prod(shape)))
+        for i, shape in enumerate(shapes)
     )
 
 
-@lru_cache(maxsize=256)
-def _pullback(parent: Evaluate) -> tuple[Groups, Outputs]:
-    inputs, outputs = parent.expressions
-    cotangents = seeds(outputs, f"c{len(inputs)}")
-    flat_outputs = [e for group in outputs for e in group]
-    flat_cotangents = [s for group in cotangents for s in group]
-    rows = [gradient(e, [s for group in inputs for s in group]) for e in flat_outputs]
-    columns = iter(range(sum(map(len, inputs))))
-    results = tuple(
-        tuple(combine(flat_cotangents, [row[j] for row in rows]) for j in (next(columns) for _ in group))
-        for group in inputs
-    )
-    return (*inputs, *cotangents), results
+def flat(groups: Groups) -> Group:
+    """All Symbols of several groups in one."""
+    return tuple(symbol for group in groups for symbol in group)
 
 
-@lru_cache(maxsize=256)
-def _pushforward(parent: Evaluate) -> tuple[Groups, Outputs]:
-    inputs, outputs = parent.expressions
-    tangents = seeds(inputs, f"t{len(inputs)}")
-    flat_inputs = [s for group in inputs for s in group]
-    flat_tangents = [s for group in tangents for s in group]
-    results = tuple(tuple(combine(flat_tangents, gradient(e, flat_inputs)) for e in group) for group in outputs)
-    return (*inputs, *tangents), results
+def grouped(values: Sequence[sp.Expr], groups: Groups) -> list[list[sp.Expr]]:
+    """Values in the groups of the Symbols that they belong to."""
+    remaining = iter(values)
+    return [[next(remaining) for _ in group] for group in groups]

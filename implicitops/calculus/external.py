@@ -52,6 +52,14 @@ def require_order(problem: Any, order: int) -> None:
         raise DerivativeError(f"{problem!r} has no third derivative: existing code is differentiated twice at most.")
 
 
+def error_shape(problem: Any, derivatives: int) -> Shape:
+    """Shape of the error estimate: that of the derivative that comes from finite differences, (0,) without one."""
+    value, p = problem.output_shape, len(problem.parameter_symbols)
+    if derivatives == 1 and problem.jacobian is None and problem.vjp is None:
+        return (*value, p)
+    return (*value, p, p) if derivatives == 2 and problem.hessian is None else (0,)
+
+
 @dataclass(frozen=True)
 class Contraction(Operation):
     """A derivative of existing code at (p, y), applied to directions.

@@ -13,7 +13,6 @@ solved once at any order.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,9 +21,10 @@ import sympy as sp
 
 from implicitops.calculus.differentiate import combine, differentiate, gradient, rounding_scale
 from implicitops.calculus.equations import residuals_of
-from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, seeds
+from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
 from implicitops.calculus.statement import Statement
+from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 
 _CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
@@ -128,19 +128,15 @@ class ScalarRootPullback(Evaluate):
         return self.problem.parameter_shapes
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        statement = Statement(self.problem, self.problem.unknowns)
-        groups = statement.group(self.problem)
-        (cotangent,) = seeds((statement.unknowns,), "c")
-        derivatives = iter(sensitivities(self.problem))
-        results = tuple(
-            tuple(
-                _only_at_a_root(statement.unknowns[0], combine(cotangent, (next(derivatives),)), cotangent)
-                for _ in group
-            )
-            for group in groups
-        )
-        return (*groups, statement.unknowns, cotangent), results
+    def groups(self) -> Groups:
+        return (*_point(self.problem), *seeds([()], "c"))
+
+    def write(self, tape: Tape) -> Outputs:
+        _, residual, x, parameters = _canonical(self.problem)
+        ((cotangent,),) = self.groups[-1:]
+        slope, *slopes = tape.reverse([(tape.add(residual), sp.S.One)], (x, *parameters))
+        factor = tape.add(-cotangent / slope)
+        return grouped([tape.add(factor * derivative) for derivative in slopes], self.groups[:-2])
 
 
 @dataclass(frozen=True)
@@ -162,20 +158,18 @@ class ScalarRootPushforward(Evaluate):
         return ((),)
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        statement = Statement(self.problem, self.problem.unknowns)
-        groups = statement.group(self.problem)
-        tangents = seeds(groups, "t")
-        flat = [s for group in tangents for s in group]
-        total = _only_at_a_root(statement.unknowns[0], combine(flat, sensitivities(self.problem)), flat)
-        return (*groups, statement.unknowns, *tangents), ((total,),)
+    def groups(self) -> Groups:
+        return (*_point(self.problem), *seeds(self.problem.parameter_shapes, "t"))
+
+    def write(self, tape: Tape) -> Outputs:
+        _, residual, x, parameters = _canonical(self.problem)
+        value = tape.add(residual)
+        (slope,) = tape.forward([value], {x: sp.S.One})
+        tangents = flat(self.groups[len(self.problem.parameter_shapes) + 1 :])
+        (change,) = tape.forward([value], dict(zip(parameters, tangents)))
+        return [[tape.add(-change / slope)]]
 
 
-def _only_at_a_root(x: sp.Symbol, derivative: sp.Expr, seeds: Sequence[sp.Symbol]) -> sp.Expr:
-    """A derivative where x is a number, and NaN where it is NaN because the solve failed.
-
-    Most derivatives contain x and are NaN with it; a constant, or a branch that a comparison chooses, is not.
-    """
-    if x in derivative.free_symbols and not derivative.has(*_CHOICES):
-        return derivative
-    return sp.Piecewise((derivative, x <= _LARGEST), (x * sp.Add(*seeds), True))
+def _point(problem: Any) -> Groups:
+    statement = Statement(problem, problem.unknowns)
+    return (*statement.group(problem), statement.unknowns)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs
 from implicitops.calculus.operation import Shape
+from implicitops.calculus.tape import Tape
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ class Selection(Evaluate):
         return tuple(self.parent.output_shapes[k] for k in self.selected)
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        """Inputs of the whole, selected outputs."""
-        inputs, outputs = self.parent.expressions
-        return inputs, tuple(outputs[k] for k in self.selected)
+    def groups(self) -> Groups:
+        """Inputs of the whole."""
+        return self.parent.groups
+
+    def write(self, tape: Tape) -> Outputs:
+        """Only the selected outputs; what they do not need is never compiled."""
+        outputs = self.parent.write(tape)
+        return [outputs[k] for k in self.selected]

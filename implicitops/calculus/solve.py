@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from implicitops.calculus.external import external_jvp, external_vjp
+from implicitops.calculus.external import error_shape, external_jvp, external_vjp
 from implicitops.calculus.operation import Operation, Program, Shape, single_step
 from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
+from implicitops.problems.external import External
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ class Solve(Operation):
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)
         second = (*value, p, p) if self.derivatives >= 2 else (0,)
-        return (value, first, second, value)
+        error = error_shape(self.problem, self.derivatives) if isinstance(self.problem, External) else value
+        return (value, first, second, error)
 
     def vjp(self) -> Program:
         """Reverse rule of the value."""
+        if isinstance(self.problem, External):
+            return external_vjp(self.problem)
         if self.problem.output_shape:
             return system_vjp(self.problem)
         rule = ScalarRootPullback(self.problem)
@@ -57,6 +61,8 @@ class Solve(Operation):
 
     def jvp(self) -> Program:
         """Forward rule of the value."""
+        if isinstance(self.problem, External):
+            return external_jvp(self.problem)
         if self.problem.output_shape:
             return system_jvp(self.problem)
         rule = ScalarRootPushforward(self.problem)

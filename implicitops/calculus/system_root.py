@@ -15,10 +15,10 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.calculus.differentiate import combine, differentiate
 from implicitops.calculus.equations import Equations, equations_of
-from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, seeds
+from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Operation, Program, Shape, Step
+from implicitops.calculus.tape import Tape
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class AtPoint(Operation):
         """Symbols of the parameters and of x."""
         statement = self.equations.statement
         return (*statement.group(self.problem), statement.unknowns)
+
+    def residuals_on(self, tape: Tape) -> list[sp.Expr]:
+        """F written on a tape."""
+        return [tape.add(residual) for residual in self.equations.residuals]
 
     @property
     def unknown_shape(self) -> Shape:
@@ -142,14 +146,13 @@ class ParameterPullback(AtPoint, Evaluate):
         return self.problem.parameter_shapes
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        equations, groups = self.equations, self.point_groups
-        (w,) = seeds((equations.statement.unknowns,), "w")
-        columns: list[list[sp.Expr]] = [[] for _ in equations.statement.parameters]
-        for (i, j), entry in equations.parameter_jacobian.items():
-            columns[j].append(-w[i] * entry)
-        totals = iter([sp.Add(*column) for column in columns])
-        return (*groups, w), tuple(tuple(next(totals) for _ in group) for group in groups[:-1])
+    def groups(self) -> Groups:
+        return (*self.point_groups, *seeds([self.unknown_shape], "w"))
+
+    def write(self, tape: Tape) -> Outputs:
+        *parameters, _, w = self.groups
+        weights = [-symbol for symbol in w]
+        return grouped(tape.reverse(zip(self.residuals_on(tape), weights), flat(tuple(parameters))), tuple(parameters))
 
 
 @dataclass(frozen=True)
@@ -169,14 +172,13 @@ class ParameterPushforward(AtPoint, Evaluate):
         return (self.unknown_shape,)
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        equations, groups = self.equations, self.point_groups
-        tangents = seeds(groups[:-1], "t")
-        flat = [s for group in tangents for s in group]
-        rows: list[list[sp.Expr]] = [[] for _ in range(equations.n)]
-        for (i, j), entry in equations.parameter_jacobian.items():
-            rows[i].append(-flat[j] * entry)
-        return (*groups, *tangents), (tuple(sp.Add(*row) for row in rows),)
+    def groups(self) -> Groups:
+        return (*self.point_groups, *seeds(self.problem.parameter_shapes, "t"))
+
+    def write(self, tape: Tape) -> Outputs:
+        n = len(self.problem.parameter_shapes)
+        direction = dict(zip(flat(self.groups[:n]), flat(self.groups[n + 1 :])))
+        return [[tape.add(-change) for change in tape.forward(self.residuals_on(tape), direction)]]
 
 
 @dataclass(frozen=True)
@@ -196,12 +198,14 @@ class BilinearPullback(AtPoint, Evaluate):
         return self.point_shapes
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        equations, groups = self.equations, self.point_groups
-        u, v = seeds((equations.statement.unknowns,) * 2, "w")
-        form = [(u[i] * v[j], entry) for (i, j), entry in equations.jacobian.items()]
-        results = tuple(tuple(_minus_derivative(form, symbol) for symbol in group) for group in groups)
-        return (*groups, u, v), results
+    def groups(self) -> Groups:
+        return (*self.point_groups, *seeds([self.unknown_shape] * 2, "w"))
+
+    def write(self, tape: Tape) -> Outputs:
+        *point, u, v = self.groups
+        product = tape.forward(self.residuals_on(tape), dict(zip(point[-1], v)))
+        weights = [-symbol for symbol in u]
+        return grouped(tape.reverse(zip(product, weights), flat(tuple(point))), tuple(point))
 
 
 @dataclass(frozen=True)
@@ -223,23 +227,19 @@ class JacobianPushforward(AtPoint, Evaluate):
         return (self.unknown_shape,)
 
     @property
-    def expressions(self) -> tuple[Groups, Outputs]:
-        equations, groups = self.equations, self.point_groups
-        v, b = seeds((equations.statement.unknowns,) * 2, "w")
-        tangents = seeds(groups, "t")
-        pairs = list(zip([s for g in groups for s in g], [s for g in tangents for s in g]))
-        rows: list[list[sp.Expr]] = [[symbol] for symbol in b]
-        for (i, j), entry in equations.jacobian.items():
-            row, column = (j, i) if self.transposed else (i, j)
-            present = [(s, t) for s, t in pairs if s in entry.free_symbols]
-            change = combine([t for _, t in present], [differentiate(entry, s) for s, _ in present])
-            rows[row].append(-v[column] * change)
-        return (*groups, v, *tangents, b), (tuple(sp.Add(*row) for row in rows),)
+    def groups(self) -> Groups:
+        v, b = seeds([self.unknown_shape] * 2, "w")
+        return (*self.point_groups, v, *seeds(self.point_shapes, "t"), b)
 
-
-def _minus_derivative(form: list[tuple[sp.Expr, sp.Expr]], symbol: sp.Symbol) -> sp.Expr:
-    present = [(factor, entry) for factor, entry in form if symbol in entry.free_symbols]
-    return -combine([factor for factor, _ in present], [differentiate(entry, symbol) for _, entry in present])
+    def write(self, tape: Tape) -> Outputs:
+        n = len(self.point_shapes)
+        point, v, tangents, b = self.groups[:n], self.groups[n], self.groups[n + 1 : -1], self.groups[-1]
+        values, direction = self.residuals_on(tape), dict(zip(flat(point), flat(tangents)))
+        if self.transposed:
+            change = tape.reverse(zip(tape.forward(values, direction), v), point[-1])
+        else:
+            change = tape.forward(tape.forward(values, dict(zip(point[-1], v))), direction)
+        return [[tape.add(right - part) for right, part in zip(b, change)]]
 
 
 def system_vjp(problem: Any) -> Program:

@@ -15,7 +15,10 @@ class Bundle:
     ----------
     inputs : tuple of Symbol, in the order in which a callback receives them
     outputs : tuple of Expr, real valued, in the order in which a callback returns them
+    definitions : tuple of (Symbol, Expr), intermediate values in terms of the inputs and earlier definitions. With
+        any, the expressions are taken as they are; without, common subexpressions are looked for
     """
 
     inputs: tuple[sp.Symbol, ...]
     outputs: tuple[sp.Expr, ...]
+    definitions: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()

@@ -141,7 +141,7 @@ def compile_artifact(bundle: Bundle) -> Artifact:
     this = host()
     module = module_text(bundle, this)
     with _LLVM_LOCK:
-        object_code = _object_code(module.text)
+        object_code = _object_code(module.text, 1 if module.is_large else 3)
     return Artifact(
         object_code,
         len(bundle.inputs),
@@ -160,13 +160,13 @@ _LIBRARY_NAMES = itertools.count()
 _DISCARDED: collections.deque[Any] = collections.deque()
 
 
-def optimized_module(text: str, target_machine: Any) -> Any:
-    """An LLVM module after the -O3 pipeline with loop vectorisation, without SLP vectorisation."""
+def optimized_module(text: str, target_machine: Any, level: int = 3) -> Any:
+    """An LLVM module after the -O pipeline of a level, with loop vectorisation, without SLP vectorisation."""
     module = llvm.parse_assembly(text)
     module.triple = target_machine.triple
     module.data_layout = str(target_machine.target_data)
     if hasattr(llvm, "create_pass_builder"):
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
         options.loop_vectorization = True
         options.loop_interleaving = True
         options.slp_vectorization = False
@@ -174,7 +174,7 @@ def optimized_module(text: str, target_machine: Any) -> Any:
         builder.getModulePassManager().run(module, builder)
     else:
         legacy = llvm.create_pass_manager_builder()
-        legacy.opt_level, legacy.loop_vectorize, legacy.slp_vectorize = 3, True, False
+        legacy.opt_level, legacy.loop_vectorize, legacy.slp_vectorize = level, True, False
         legacy.inlining_threshold = 225  # without one, nothing is inlined
         manager = llvm.create_module_pass_manager()
         target_machine.add_analysis_passes(manager)
@@ -183,9 +183,9 @@ def optimized_module(text: str, target_machine: Any) -> Any:
     return module
 
 
-def _object_code(text: str) -> bytes:
-    target_machine = create_target_machine()
-    return bytes(target_machine.emit_object(optimized_module(text, target_machine)))
+def _object_code(text: str, level: int) -> bytes:
+    target_machine = create_target_machine(level)
+    return bytes(target_machine.emit_object(optimized_module(text, target_machine, level)))
 
 
 def _link(artifact: Artifact) -> Any:

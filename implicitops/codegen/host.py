@@ -55,12 +55,12 @@ def host() -> Host:
     )
 
 
-def create_target_machine() -> Any:
+def create_target_machine(level: int = 3) -> Any:
     """A target machine for this host; its code is position independent, as the linker needs."""
     this = host()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=this.cpu, features=this.features, opt=3, reloc="pic", codemodel="small", jit=True
+        cpu=this.cpu, features=this.features, opt=level, reloc="pic", codemodel="small", jit=True
     )
 
 

@@ -31,6 +31,9 @@ attributes #0 = { nounwind "prefer-vector-width"="512" }
 
 _IMPORTED_CALL = re.compile(r'call double @"([^"]*:[^"]*)"')
 
+#: Instructions beyond which optimising costs more than it gains, and a second, vectorised copy of them as well.
+LARGE = 3000
+
 #: The vectorised loop runs over a multiple of this; no processor has wider vectors of doubles.
 MOST_LANES = 8
 
@@ -41,6 +44,7 @@ class ModuleText:
 
     text: str
     imports: tuple[str, ...]
+    is_large: bool
 
 
 def module_text(bundle: Bundle, host: Host) -> ModuleText:
@@ -58,12 +62,13 @@ def module_text(bundle: Bundle, host: Host) -> ModuleText:
     emitter = Emitter(host.fused)
     outputs, guards = print_bundle(bundle, emitter)
     guard = functools.reduce(lambda a, b: a | b, guards) if guards else None
+    is_large = len(emitter.lines) > LARGE
     writer = _FunctionWriter(bundle, host, emitter.lines, outputs)
-    functions = [writer.scalar(), writer.block(guard)]
+    functions = [writer.scalar(), writer.scalar_block() if is_large else writer.block(guard)]
     called = dict(emitter.calls)
     called.update({careful_form(name): arity for name, arity in called.items() if name in GUARDS})
     definitions, imports = called_functions(called, emitter.intrinsics, host)
-    return ModuleText("\n".join([*definitions, *functions, _ATTRIBUTES, _METADATA]), imports)
+    return ModuleText("\n".join([*definitions, *functions, _ATTRIBUTES, _METADATA]), imports, is_large)
 
 
 class _FunctionWriter:
@@ -128,6 +133,23 @@ class _FunctionWriter:
             ]
         )
 
+    def scalar_block(self) -> str:
+        """The block form as a loop over the scalar form, for code that is too large to be there twice."""
+        return "\n".join(
+            [
+                self._signature(BLOCK, "i64 %n, i64 %stride, "),
+                "entry:",
+                f"  %inputs = alloca double, i64 {max(self.n_inputs, 1)}",
+                f"  %outputs = alloca double, i64 {max(self.n_outputs, 1)}",
+                "  br label %after",
+                "after:",
+                *self._loop_over_scalar_form("0"),
+                "done:",
+                "  ret void",
+                "}",
+            ]
+        )
+
     def _vectorised_loop(self, guard: Value | None) -> list[str]:
         """Lanes 0 to ``%whole``, a multiple of the vector width: LLVM needs no remainder loop of its own."""
         access = ", !llvm.access.group !1"
@@ -160,7 +182,6 @@ class _FunctionWriter:
 
     def _scalar_loop(self, guard: Value | None) -> list[str]:
         """The remaining lanes through the scalar form; all lanes if one was beyond a guarded range."""
-        pointer = self.real_pointer
         lines = ["after:"]
         if guard is None:
             lines.append("  %first = phi i64 [ 0, %entry ], [ %whole, %lanes ]")
@@ -168,13 +189,17 @@ class _FunctionWriter:
             lines.append("  %redo = phi i64 [ 0, %entry ], [ %beyond, %lanes ]")
             lines.append("  %keep = sub i64 %redo, 1")  # all bits if nothing is redone: no branch to thread
             lines.append("  %first = and i64 %whole, %keep")
+        return [*lines, *self._loop_over_scalar_form("%first")]
+
+    def _loop_over_scalar_form(self, first: str) -> list[str]:
+        """Lanes from ``first`` on, from block %after to block %done."""
+        pointer = self.real_pointer
         arguments = f"{pointer} %inputs, {pointer} %outputs, {self.context_pointer} %ctx"
         return [
-            *lines,
-            "  %left = icmp slt i64 %first, %n",
+            f"  %left = icmp slt i64 {first}, %n",
             "  br i1 %left, label %rest, label %done",
             "rest:",
-            "  %index = phi i64 [ %first, %after ], [ %following, %advance ]",
+            f"  %index = phi i64 [ {first}, %after ], [ %following, %advance ]",
             *self._copied_rows("gather", self.n_inputs, "%in", "%inputs", "rest", "compute"),
             "compute:",
             f"  call void @{SCALAR}({arguments}) noinline",

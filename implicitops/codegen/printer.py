@@ -347,7 +347,14 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
     inputs: dict[sp.Expr, Value] = {
         symbol: Value(emitter, f"%in{row}", "double") for row, symbol in enumerate(bundle.inputs)
     }
-    abbreviations = sp.numbered_symbols("common", cls=sp.Dummy)
-    replacements, reduced = sp.cse(expressions, symbols=abbreviations, order="none", list=True)
-    printer = Printer(emitter, inputs, dict(replacements))
+    if bundle.definitions:
+        definitions = {symbol: real_form(expression) for symbol, expression in bundle.definitions}
+        reduced = expressions
+    else:
+        abbreviations = sp.numbered_symbols("common", cls=sp.Dummy)
+        replacements, reduced = sp.cse(expressions, symbols=abbreviations, order="none", list=True)
+        definitions = dict(replacements)
+    printer = Printer(emitter, inputs, definitions)
+    for symbol, _ in bundle.definitions:  # in order, so that long chains do not nest
+        printer.emit(symbol)
     return [printer.emit(expression) for expression in reduced], printer.guards

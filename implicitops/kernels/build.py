@@ -13,16 +13,20 @@ from typing import Any
 import numpy as np
 
 from implicitops import calculus
-from implicitops.calculus.equations import equations_of, pattern_of
+from implicitops.calculus.equations import equations_of
 from implicitops.calculus.evaluate import Evaluate
+from implicitops.calculus.minimum import MinimumRule
 from implicitops.calculus.operation import Operation
 from implicitops.calculus.scalar_root import ScalarRootRule
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.codegen import Bundle, compile_bundle
-from implicitops.kernels import _evaluate, _linear_solve, _operation, _root_scalar, _root_system
+from implicitops.kernels import _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
+from implicitops.kernels.external import external_operation
 from implicitops.kernels.parallel import GRAIN
+from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.minimum import Minimum
 
 _built: dict[str, Any] = {}
 _lock = threading.RLock()
@@ -70,11 +74,14 @@ def register(operation: Operation) -> str:
 
 
 def _build(operation: Operation) -> Any:
+    if isinstance(getattr(operation, "problem", None), External):
+        return external_operation(operation)
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
         kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle))
     elif isinstance(operation, Solve):
-        kernel = _system_or_scalar(operation)
+        is_minimum = isinstance(operation.problem, Minimum)
+        kernel = _minimum_kernel(operation) if is_minimum else _system_or_scalar(operation)
         outputs = operation.kernel_output_shapes
     elif isinstance(operation, Factorise):
         kernel = _factorise(operation)
@@ -125,8 +132,8 @@ def _root_system_kernel(operation: Solve) -> Any:
         parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
         second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
         start=None if operation.start_given else _compile(f"{problem.key}/start", equations.start_bundle),
-        entries=pattern_of(equations.jacobian),
-        parameter_entries=pattern_of(equations.parameter_jacobian) if order >= 1 else np.empty((2, 0)),
+        entries=equations.jacobian_pattern,
+        parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         bandwidths=equations.bandwidths,
         n_params=len(problem.parameter_symbols),
         lower=[float(low) for low, _ in problem.domain],
@@ -139,11 +146,32 @@ def _root_system_kernel(operation: Solve) -> Any:
     )
 
 
+def _minimum_kernel(operation: Solve) -> Any:
+    problem, order = operation.problem, operation.derivatives
+    rule, equations, key, options = MinimumRule(problem), equations_of(problem), problem.equation_key, problem.options
+    return _minimum.Minimum(
+        objective=_compile(f"{key}/objective", rule.objective_bundle),
+        bounds=_compile(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
+        parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
+        second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
+        entries=np.array(list(rule.hessian), dtype=np.int32).reshape(-1, 2).T,
+        parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
+        n_params=len(problem.parameter_symbols),
+        lower=[float(low) for low, _ in problem.domain],
+        upper=[float(high) for _, high in problem.domain],
+        atol=options.atol,
+        rtol=options.rtol,
+        max_steps=options.max_steps,
+        derivatives=order,
+    )
+
+
 def _factorise(operation: Factorise) -> Any:
     equations = operation.equations
     return _linear_solve.Factorise(
         entries=_compile(f"{operation.problem.equation_key}/jacobian", equations.jacobian_bundle),
-        pattern=pattern_of(equations.jacobian),
+        pattern=equations.jacobian_pattern,
         n=equations.n,
         bandwidths=equations.bandwidths,
     )

@@ -1,8 +1,9 @@
 """Statements of what is solved: expressions, unknowns, parameters and options, without numerics."""
 
 from implicitops.problems.base import Options, Problem
+from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
 
-__all__ = ["FixedPoint", "Minimum", "Options", "Problem", "Root"]
+__all__ = ["External", "FixedPoint", "Minimum", "Options", "Problem", "Root"]

@@ -186,7 +186,7 @@ def _c_function(address: int, signature: str, context: int, role: str, keep: Any
             f"up to {MAX_SCALARS} doubles, 'double (double, void *)', {', '.join(map(repr, ARRAY_SIGNATURES))} "
             f"and {BLOCK!r}."
         )
-    library, symbol = _exported_name(address)
+    library, symbol = _exported_name(address, str(getattr(keep, "__name__", "")))
     if symbol and not context:
         stat = os.stat(library) if os.path.exists(library) else None
         identity = f"{library}:{symbol}:{(stat.st_mtime_ns, stat.st_size) if stat else ''}:{normal}"
@@ -247,13 +247,23 @@ class _SymbolInformation(ctypes.Structure):
     ]
 
 
-def _exported_name(address: int) -> tuple[str, str]:
-    """Library and symbol of an address, by the dynamic linker; empty where it has none."""
+def _exported_name(address: int, likely: str) -> tuple[str, str]:
+    """Library and symbol of an address, by the dynamic linker; empty where it has none.
+
+    The likely symbol is tried for functions that the library chooses when it is loaded, such as libm's ``sin``.
+    """
     dladdr = getattr(ctypes.CDLL(None), "dladdr", None) if os.name == "posix" else None
     found = _SymbolInformation()
     if dladdr is None or not dladdr(ctypes.c_void_p(address), ctypes.byref(found)):
         return "", ""
-    if not found.symbol or not found.library or found.address != address:
+    if not found.library:
         return "", ""
-    return os.path.realpath(os.fsdecode(found.library)), found.symbol.decode()
+    library = os.path.realpath(os.fsdecode(found.library))
+    if found.symbol and found.address == address:
+        return library, found.symbol.decode()
+    try:
+        chosen = ctypes.cast(getattr(ctypes.CDLL(library), likely), ctypes.c_void_p).value if likely else None
+    except (OSError, AttributeError):  # the program itself, or a name of Python's
+        chosen = None
+    return (library, likely) if chosen == address else ("", "")
 

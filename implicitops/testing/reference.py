@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from typing import Any
 
 import mpmath
@@ -17,7 +17,7 @@ import sympy as sp
 
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
-from implicitops.testing.differences import digits_for, precise_derivatives
+from implicitops.testing.differences import STEP, digits_for, precise_derivatives
 from implicitops.testing.rounding import UNIT, rounding_error
 
 #: The bounds of rounding.py are of first order and count functions as accurate to two units in the last place.
@@ -94,10 +94,11 @@ class RootReference:
         NoReferenceError : no root near ``near``
         KinkError : the root has no derivative there
         """
+        point = [mpmath.mpf(float(v)) for v in parameters]
         with mpmath.workdps(digits_for(parameters)):
-            point = [mpmath.mpf(float(v)) for v in parameters]
             root = self._root_near(point, near)
             slope = self._slope(root, point)
+        with mpmath.workdps(self._digits(point, root, slope)):
             value, jacobian, hessian = precise_derivatives(
                 lambda there: [self._follow(there, root, slope)], point, order
             )
@@ -112,6 +113,18 @@ class RootReference:
             here = mpmath.mpf(x)
             slope = self._slope(here, point)
             return self._at(here, point), self._step_bound(here, slope, point) * abs(slope)
+
+    def _digits(self, point: Sequence[Any], root: Any, slope: Any) -> int:
+        """Digits at which the root's answer to the smallest step of a parameter is far above rounding."""
+        ratio = mpmath.mpf(1)
+        with mpmath.workdps(digits_for([float(v) for v in point], 500)):
+            for k, v in enumerate(point):
+                step = STEP * (abs(v) if v != 0 else 1)
+                ends = [self._at(root, [*point[:k], v + sign * step, *point[k + 1 :]]) for sign in (1, -1)]
+                moved = abs((ends[0] - ends[1]) / slope)
+                if moved > 0:
+                    ratio = max(ratio, abs(root) * STEP / moved)
+        return digits_for([float(v) for v in point]) + 2 * int(mpmath.log10(ratio))
 
     def _at(self, x: Any, point: Sequence[Any]) -> Any:
         try:
@@ -128,7 +141,9 @@ class RootReference:
         if self._at(centre, point) == 0:
             return centre
         width = abs(centre) * mpmath.mpf(2) ** -54 if centre != 0 else mpmath.mpf(10) ** -320
-        widest = abs(centre) / 4 if centre != 0 else mpmath.mpf(10) ** -3
+        # Near zero a root is found to an absolute, not to a relative accuracy.
+        error = self._step_bound(centre, self._slope(centre, point), point)
+        widest = max(abs(centre) / 4, 16 * error if mpmath.isfinite(error) else 0)
         while width < widest:
             low, high = centre - width, centre + width
             f_low, f_high = self._at(low, point), self._at(high, point)
@@ -192,27 +207,27 @@ class RootReference:
     ) -> list[np.ndarray | None]:
         error = self._step_bound(root, slope, point)
         values = dict(zip(self.symbols, [(root, error), *((v, mpmath.mpf(0)) for v in point)]))
-        first, second = self._derivative_expressions(jacobian is not None, hessian is not None)
+        first, second = self._derivative_expressions
         return [
             np.array([SAFETY * error], dtype=object),
             None if jacobian is None else _bounds_of(first, values, jacobian),
             None if hessian is None else _bounds_of(second, values, hessian),
         ]
 
-    def _derivative_expressions(self, with_first: bool, with_second: bool) -> tuple[np.ndarray, np.ndarray]:
+    @cached_property
+    def _derivative_expressions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Formulas of the derivatives, for tolerances only."""
         x, *parameters = self.symbols
         p = len(parameters)
         first, second = np.empty((1, p), dtype=object), np.empty((1, p, p), dtype=object)
         slope = sp.diff(self.residual, x)
-        if with_first:
-            for j, q in enumerate(parameters):
-                first[0, j] = -sp.diff(self.residual, q) / slope
-        if with_second:
-            for j, q in enumerate(parameters):
-                for k, r in enumerate(parameters):
-                    mixed = sp.diff(slope, r) * first[0, j] + sp.diff(slope, q) * first[0, k]
-                    bend = sp.diff(slope, x) * first[0, j] * first[0, k]
-                    second[0, j, k] = -(sp.diff(self.residual, q, r) + mixed + bend) / slope
+        for j, q in enumerate(parameters):
+            first[0, j] = -sp.diff(self.residual, q) / slope
+        for j, q in enumerate(parameters):
+            for k, r in enumerate(parameters):
+                mixed = sp.diff(slope, r) * first[0, j] + sp.diff(slope, q) * first[0, k]
+                bend = sp.diff(slope, x) * first[0, j] * first[0, k]
+                second[0, j, k] = -(sp.diff(self.residual, q, r) + mixed + bend) / slope
         return first, second
 
 

@@ -573,7 +573,7 @@ MONOTONE = {
     "step": sp.tanh(q * (x - p)) + x / 100,
     "root": sp.sign(x) * sp.sqrt(sp.Abs(x)) + q**2 * x - p,
 }
-STARTS = ({"bracket": (-2e4, 2e4)}, {"guess": 1}, {})
+STARTS = ({"bracket": (-1e6, 1e6)}, {"guess": 1}, {})
 MONOTONE_PROBLEMS = {
     name: [Root(residual, x, [p, q], **start) for start in STARTS] for name, residual in MONOTONE.items()
 }

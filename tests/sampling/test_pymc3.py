@@ -18,6 +18,9 @@ pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 import arviz as az  # noqa: E402
 import theano  # noqa: E402
+from theano.graph.op import COp  # noqa: E402
+
+from implicitops.backends.theano_op import SymbolicOperation  # noqa: E402
 
 OBSERVED = np.array([0.2, 0.21, 0.3])
 QUIET = {"progressbar": False, "return_inferencedata": False, "compute_convergence_checks": False}
@@ -47,6 +50,18 @@ def _restore_theano():
     yield
     reset_failures()
     theano.config.compute_test_value = before
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Ops other than ours run in Python, so that short tests need not wait for a compiler."""
+    original = COp.make_thunk
+
+    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
+        impl = "c" if isinstance(self, SymbolicOperation) else "py"
+        return original(self, node, storage_map, compute_map, no_recycling, impl=impl)
+
+    monkeypatch.setattr(COp, "make_thunk", make_thunk)
 
 
 def posterior(function):
@@ -110,18 +125,21 @@ def test_nuts_samples_the_posterior(model):
     assert failures() == {}
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_two_processes_give_what_one_gives(model):
     with model:
         traces = [pm.sample(100, tune=100, chains=2, cores=cores, random_seed=[1, 2], **QUIET) for cores in (1, 2)]
     np.testing.assert_array_equal(*(chains(trace) for trace in traces))
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_metropolis_runs(model):
     with model:
         trace = pm.sample(500, tune=500, step=pm.Metropolis(), chains=1, random_seed=1, **QUIET)
     assert abs(trace["theta"].mean() - MEAN) < 3 * SD
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_advi_runs(model):
     with model:
         approximation = pm.fit(2000, method="advi", random_seed=1, progressbar=False)
@@ -129,6 +147,7 @@ def test_advi_runs(model):
     assert abs(draws.mean() - MEAN) < SD
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_map_is_the_mode_of_the_density(model):
     def minus_log_density(t):
         return t**2 / 2 - scipy.stats.norm.logpdf(OBSERVED, mu_of(t), 0.1).sum()
@@ -139,6 +158,7 @@ def test_map_is_the_mode_of_the_density(model):
     np.testing.assert_allclose(point["theta"], mode.x, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_hessian_is_the_derivative_of_the_gradient(model):
     function = model.logp_dlogp_function()
     function.set_extra_values({})
@@ -149,6 +169,7 @@ def test_hessian_is_the_derivative_of_the_gradient(model):
     np.testing.assert_allclose(hessian, [[(slopes[0] - slopes[1]) / (2 * h)]], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_vector_of_parameters_needs_nothing_special():
     with pm.Model() as model:
         t = pm.HalfNormal("theta", sd=1, shape=3)
@@ -160,6 +181,7 @@ def test_vector_of_parameters_needs_nothing_special():
     np.testing.assert_array_equal(prior["mu"], mu_of(prior["theta"]))
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_posterior_predictive_recomputes_the_solution(model):
     with model:
         trace = pm.sample(50, tune=50, chains=1, random_seed=1, **QUIET)
@@ -167,6 +189,7 @@ def test_posterior_predictive_recomputes_the_solution(model):
     np.testing.assert_allclose(predicted["mu"].ravel(), trace["mu"], rtol=1e-15)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_sampling_survives_failed_solves_and_says_so():
     root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
     with pm.Model():

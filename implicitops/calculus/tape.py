@@ -1,0 +1,147 @@
+"""Derivatives of large sets of expressions by forward and reverse accumulation over shared subexpressions.
+
+Differentiating an expression tree copies it; accumulated over a tape, every derivative is a few operations on values
+that are there already (A. Griewank and A. Walther, Evaluating Derivatives, 2008, chapters 3 and 4). All derivatives
+are exact and symbolic; the tape is only a way to write them down once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import sympy as sp
+
+from implicitops.calculus.differentiate import differentiate
+from implicitops.codegen import Bundle
+
+
+class Tape:
+    """Expressions as a list of elementary definitions, each in terms of Symbols defined before it.
+
+    Attributes
+    ----------
+    definitions : dict of Symbol to Expr, in order
+    """
+
+    def __init__(self) -> None:
+        self.definitions: dict[sp.Symbol, sp.Expr] = {}
+        self._symbols: dict[sp.Expr, sp.Symbol] = {}
+        self._arguments: dict[sp.Symbol, tuple[sp.Symbol, ...]] = {}
+        self._partials: dict[sp.Symbol, list[tuple[sp.Symbol, sp.Expr]]] = {}
+        self._known: dict[sp.Basic, sp.Expr] = {}
+
+    def add(self, expression: sp.Expr) -> sp.Expr:
+        """Write an expression on the tape; returns the Symbol or number that stands for it."""
+        known = self._known.get(expression)
+        if known is None:
+            known = self._known[expression] = self._add(expression)
+        return known
+
+    def _add(self, expression: sp.Expr) -> sp.Expr:
+        if expression.is_Atom:
+            return expression
+        if isinstance(expression, sp.Piecewise):
+            # Conditions are not differentiated through, so they stay as they are.
+            pieces = [(self.add(value), condition) for value, condition in expression.args]
+            expression = sp.Piecewise(*pieces, evaluate=False)
+        elif not expression.has(sp.core.relational.Relational):
+            expression = expression.func(*(self.add(argument) for argument in expression.args))
+        if expression.is_Atom:
+            return expression
+        symbol = self._symbols.get(expression)
+        if symbol is None:
+            symbol = self._symbols[expression] = sp.Symbol(f"_{len(self.definitions)}", real=True)
+            self.definitions[symbol] = expression
+            self._arguments[symbol] = tuple(sorted(expression.free_symbols, key=_name))
+        return symbol
+
+    def partials(self, symbol: sp.Symbol) -> list[tuple[sp.Symbol, sp.Expr]]:
+        """Symbols on which a definition depends directly, with the partial derivatives, themselves on the tape."""
+        found = self._partials.get(symbol)
+        if found is None:
+            definition = self.definitions[symbol]
+            found = [(s, self.add(self._partial(definition, s))) for s in self._arguments[symbol]]
+            self._partials[symbol] = found = [(s, d) for s, d in found if d != 0]
+        return found
+
+    @staticmethod
+    def _partial(definition: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+        if definition.is_Add and symbol in definition.args:
+            return sp.Integer(definition.args.count(symbol))
+        if definition.is_Mul and definition.args.count(symbol) == 1:
+            return sp.Mul(*(factor for factor in definition.args if factor != symbol))
+        return differentiate(definition, symbol)
+
+    def reverse(self, seeds: Iterable[tuple[sp.Expr, sp.Expr]], inputs: Sequence[sp.Symbol]) -> list[sp.Expr]:
+        """Derivative of a weighted sum of values with respect to each input.
+
+        Parameters
+        ----------
+        seeds : pairs of a value on the tape and its weight
+        inputs : sequence of Symbol
+
+        Returns
+        -------
+        list of Expr on the tape, one for each input
+        """
+        terms: dict[sp.Symbol, list[sp.Expr]] = {}
+        for value, weight in seeds:
+            if isinstance(value, sp.Symbol):
+                terms.setdefault(value, []).append(self.add(weight))
+        totals = {}
+        for symbol in reversed(self._dependencies(list(terms))):
+            if symbol not in terms:
+                continue
+            totals[symbol] = total = self.add(sp.Add(*terms[symbol]))
+            if symbol in self.definitions and total != 0:
+                for argument, partial in self.partials(symbol):
+                    terms.setdefault(argument, []).append(self.add(total * partial))
+        return [totals.get(symbol, sp.S.Zero) for symbol in inputs]
+
+    def forward(self, values: Sequence[sp.Expr], tangents: Mapping[sp.Symbol, sp.Expr]) -> list[sp.Expr]:
+        """Derivatives of values on the tape along a direction of the inputs.
+
+        Parameters
+        ----------
+        values : sequence of values on the tape
+        tangents : mapping of an input Symbol to its component of the direction; others are constant
+
+        Returns
+        -------
+        list of Expr on the tape, one for each value
+        """
+        directional: dict[sp.Expr, sp.Expr] = dict(tangents)
+        for symbol in self._dependencies([v for v in values if isinstance(v, sp.Symbol)]):
+            if symbol in self.definitions:
+                parts = [
+                    partial * directional[argument]
+                    for argument, partial in self.partials(symbol)
+                    if directional.get(argument, sp.S.Zero) != 0
+                ]
+                directional[symbol] = self.add(sp.Add(*(self.add(part) for part in parts)))
+        return [directional.get(value, sp.S.Zero) for value in values]
+
+    def _dependencies(self, symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
+        """All Symbols that given ones depend on, and themselves, in an order in which each follows its arguments."""
+        order: list[sp.Symbol] = []
+        seen: set[sp.Symbol] = set()
+        stack = [(symbol, False) for symbol in symbols]
+        while stack:
+            symbol, expanded = stack.pop()
+            if expanded:
+                order.append(symbol)
+            elif symbol not in seen:
+                seen.add(symbol)
+                stack.append((symbol, True))
+                stack.extend((s, False) for s in self._arguments.get(symbol, ()) if s not in seen)
+        return order
+
+    def bundle(self, inputs: Sequence[sp.Symbol], outputs: Sequence[sp.Expr]) -> Bundle:
+        """What the code generator needs to compute values on the tape."""
+        needed = set(self._dependencies([s for output in outputs for s in sorted(output.free_symbols, key=_name)]))
+        definitions = tuple((s, e) for s, e in self.definitions.items() if s in needed)
+        return Bundle(tuple(inputs), tuple(outputs), definitions)
+
+
+def _name(symbol: sp.Symbol) -> str:
+    return str(symbol.name)
