@@ -70,7 +70,7 @@ static iop_status iop_anderson(const iop_root_system *s, iop_root_workspace *w, 
             for (int64_t a = 0; a < depth; a++)
                 for (int64_t i = 0; i < n; i++) w->step[i] -= coefficients[a] * g_steps[a * n + i];
         }
-        double fraction = iop_largest_step(s, w->point, w->step);
+        double fraction = iop_largest_step(s, w, w->step);
         do {
             iop_set_trial(s, w, w->step, fraction);
             iop_evaluate_system(s, w, w->trial, w->trial_values);
@@ -78,7 +78,7 @@ static iop_status iop_anderson(const iop_root_system *s, iop_root_workspace *w, 
         } while (!iop_all_finite(w->trial_values, n) && fraction > 1e-8);
         if (!iop_all_finite(w->trial_values, n)) return IOP_UNDEFINED;
         iop_accept_trial(s, w);
-        for (int64_t i = 0; i < n; i++) w->weight[i] = fmax(w->weight[i], fabs(w->point[i]));
+        iop_update_weights(s, w);
     }
     return IOP_MAX_STEPS;
 }

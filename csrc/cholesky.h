@@ -8,12 +8,6 @@
 
 #include "linear.h"
 
-static inline double iop_dot(const double *x, const double *y, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += x[i] * y[i];
-    return sum;
-}
-
 /* R of A + shift * identity.  Returns n, or the first k whose leading minor of order k + 1 is not positive; then
  * `defect` is by how much its last diagonal element is too small. */
 static int64_t iop_cholesky(int64_t n, const double *a, double shift, double *r, double *defect) {
@@ -30,7 +24,7 @@ static int64_t iop_cholesky(int64_t n, const double *a, double shift, double *r,
         row[k] = sqrt(row[k]);
         for (int64_t j = k + 1; j < n; j++) row[j] /= row[k];
         for (int64_t i = k + 1; i < n; i++)
-            if (row[i] != 0) iop_subtract_rows(row + i, row[i], r + i * n + i, n - i);
+            if (row[i] != 0) iop_subtract(row + i, row[i], r + i * n + i, n - i);
     }
     return n;
 }

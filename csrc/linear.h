@@ -45,21 +45,54 @@ static inline int64_t iop_row_end(const iop_matrix_shape *m, int64_t i) {
     return m->banded ? iop_least(m->n - 1, i + m->upper + m->lower) : m->n - 1;
 }
 
-/* y -= factor * x over [begin, end]; the loop where all the time goes. */
+/* y -= factor * x and x . y, the loops where all the time goes. Short ones are not worth a call. */
 IOP_VECTORISED
-static void iop_subtract_rows(const double *restrict x, double factor, double *restrict y, int64_t count) {
+static void iop_subtract_long(const double *restrict x, double factor, double *restrict y, int64_t count) {
+#pragma omp simd
     for (int64_t j = 0; j < count; j++) y[j] -= factor * x[j];
 }
 
-/* P A = L U in place, unit lower L; pivot[k] is the row exchanged with row k.  Returns 0, or 1 if a pivot is zero or
- * not finite. */
+IOP_VECTORISED
+static double iop_dot_long(const double *x, const double *y, int64_t count) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < count; j++) sum += x[j] * y[j];
+    return sum;
+}
+
+static inline void iop_subtract(const double *restrict x, double factor, double *restrict y, int64_t count) {
+    if (count >= 12) {
+        iop_subtract_long(x, factor, y, count);
+        return;
+    }
+    for (int64_t j = 0; j < count; j++) y[j] -= factor * x[j];
+}
+
+static inline double iop_dot(const double *x, const double *y, int64_t count) {
+    if (count >= 12) return iop_dot_long(x, y, count);
+    double sum = 0;
+    for (int64_t j = 0; j < count; j++) sum += x[j] * y[j];
+    return sum;
+}
+
+static inline void iop_swap(double *x, double *y, int64_t count) {
+    for (int64_t j = 0; j < count; j++) {
+        const double swapped = x[j];
+        x[j] = y[j];
+        y[j] = swapped;
+    }
+}
+
+/* P A = L U in place, unit lower L; pivot[k] is the row exchanged with row k.  A dense matrix exchanges whole rows; in a
+ * banded one the multipliers stay where they are, and the solves apply exchanges and multipliers in turn.  Returns 0, or
+ * 1 if a pivot is zero or not finite. */
 static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot) {
     const int64_t n = m->n;
     for (int64_t k = 0; k < n; k++) {
         const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
-        const int64_t last_column = iop_row_end(m, k);
+        const int64_t last_column = iop_row_end(m, k), first_column = m->banded ? k : 0;
         int64_t p = k;
-        double largest = fabs(iop_row(m, a, k)[k]);
+        double *row_k = iop_row(m, a, k), largest = fabs(row_k[k]);
         for (int64_t i = k + 1; i <= last_row; i++) {
             const double candidate = fabs(iop_row(m, a, i)[k]);
             if (candidate > largest) {
@@ -69,57 +102,53 @@ static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot) {
         }
         pivot[k] = (int32_t)p;
         if (!(largest > 0) || largest > DBL_MAX) return 1;
-        double *row_k = iop_row(m, a, k);
-        if (p != k) {
-            double *row_p = iop_row(m, a, p);
-            /* Multipliers stay where they are: the solves apply exchanges and multipliers in turn. */
-            for (int64_t j = k; j <= last_column; j++) {
-                const double swapped = row_k[j];
-                row_k[j] = row_p[j];
-                row_p[j] = swapped;
-            }
-        }
+        if (p != k) iop_swap(row_k + first_column, iop_row(m, a, p) + first_column, last_column - first_column + 1);
         const double inverse = 1 / row_k[k];
         for (int64_t i = k + 1; i <= last_row; i++) {
             double *row_i = iop_row(m, a, i);
             if (row_i[k] == 0) continue;
             row_i[k] *= inverse;
-            if (last_column > k)
-                iop_subtract_rows(row_k + k + 1, row_i[k], row_i + k + 1, last_column - k);
+            iop_subtract(row_k + k + 1, row_i[k], row_i + k + 1, last_column - k);
         }
     }
     return 0;
 }
 
+/* inverse(L) P b for `count` right-hand sides in the rows of b (n, count), in place. */
+static void iop_solve_lower(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, double *b, int64_t count) {
+    const int64_t n = m->n;
+    if (!m->banded) {
+        for (int64_t k = 0; k < n; k++)
+            if (pivot[k] != k) iop_swap(b + k * count, b + pivot[k] * count, count);
+        for (int64_t i = 1; i < n; i++) {
+            const double *row = lu + i * n;
+            if (count == 1)
+                b[i] -= iop_dot(row, b, i);
+            else
+                for (int64_t k = 0; k < i; k++) iop_subtract(b + k * count, row[k], b + i * count, count);
+        }
+        return;
+    }
+    for (int64_t k = 0; k < n; k++) {
+        const int64_t last_row = iop_least(n - 1, k + m->lower);
+        if (pivot[k] != k) iop_swap(b + k * count, b + pivot[k] * count, count);
+        for (int64_t i = k + 1; i <= last_row; i++)
+            iop_subtract(b + k * count, iop_const_row(m, lu, i)[k], b + i * count, count);
+    }
+}
+
 /* A X = B for `count` right-hand sides in the rows of b (n, count), in place. */
 static void iop_solve(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, double *b, int64_t count) {
-    const int64_t n = m->n;
-    for (int64_t k = 0; k < n; k++) {
-        const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
-        double *b_k = b + k * count;
-        if (pivot[k] != k)
-            for (int64_t c = 0; c < count; c++) {
-                const double swapped = b_k[c];
-                b_k[c] = b[pivot[k] * count + c];
-                b[pivot[k] * count + c] = swapped;
-            }
-        for (int64_t i = k + 1; i <= last_row; i++) {
-            const double factor = iop_const_row(m, lu, i)[k];
-            if (factor != 0)
-                for (int64_t c = 0; c < count; c++) b[i * count + c] -= factor * b_k[c];
-        }
-    }
-    for (int64_t i = n - 1; i >= 0; i--) {
+    iop_solve_lower(m, lu, pivot, b, count);
+    for (int64_t i = m->n - 1; i >= 0; i--) {
         const double *row = iop_const_row(m, lu, i);
         const int64_t end = iop_row_end(m, i);
-        double *b_i = b + i * count;
-        for (int64_t j = i + 1; j <= end; j++) {
-            const double factor = row[j];
-            if (factor != 0)
-                for (int64_t c = 0; c < count; c++) b_i[c] -= factor * b[j * count + c];
+        if (count == 1) {
+            b[i] = (b[i] - iop_dot(row + i + 1, b + i + 1, end - i)) / row[i];
+            continue;
         }
-        const double inverse = 1 / row[i];
-        for (int64_t c = 0; c < count; c++) b_i[c] *= inverse;
+        for (int64_t j = i + 1; j <= end; j++) iop_subtract(b + j * count, row[j], b + i * count, count);
+        for (int64_t c = 0; c < count; c++) b[i * count + c] /= row[i];
     }
 }
 
@@ -128,18 +157,19 @@ static void iop_solve_transposed(const iop_matrix_shape *m, const double *lu, co
     const int64_t n = m->n;
     for (int64_t i = 0; i < n; i++) {
         const double *row = iop_const_row(m, lu, i);
-        const int64_t end = iop_row_end(m, i);
         b[i] /= row[i];
-        for (int64_t j = i + 1; j <= end; j++) b[j] -= row[j] * b[i];
+        iop_subtract(row + i + 1, b[i], b + i + 1, iop_row_end(m, i) - i);
+    }
+    if (!m->banded) {
+        for (int64_t i = n - 1; i > 0; i--) iop_subtract(lu + i * n, b[i], b, i);
+        for (int64_t k = n - 1; k >= 0; k--)
+            if (pivot[k] != k) iop_swap(b + k, b + pivot[k], 1);
+        return;
     }
     for (int64_t k = n - 1; k >= 0; k--) {
-        const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
+        const int64_t last_row = iop_least(n - 1, k + m->lower);
         for (int64_t i = k + 1; i <= last_row; i++) b[k] -= iop_const_row(m, lu, i)[k] * b[i];
-        if (pivot[k] != k) {
-            const double swapped = b[k];
-            b[k] = b[pivot[k]];
-            b[pivot[k]] = swapped;
-        }
+        if (pivot[k] != k) iop_swap(b + k, b + pivot[k], 1);
     }
 }
 

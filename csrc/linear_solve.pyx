@@ -4,7 +4,7 @@ The factorisation is data of its own (rows of L and U, then pivots, as doubles),
 point, forward or reverse and of any order, shares it.
 """
 
-from libc.math cimport NAN
+from libc.math cimport NAN, isfinite
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -44,9 +44,10 @@ cdef struct Data:
 cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                            const int64_t *input_strides, double *const *outputs, int32_t *status,
                            int64_t *stats) noexcept nogil:
-    """(theta ..., x) to the factorisation of F_x; NaN where F_x is singular or undefined."""
+    """(theta ..., x) to the factorisation of F_x; NaN where F_x is singular, or the point is none."""
     cdef const Data *d = <const Data *> operation.data
     cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), n_in = 0, i, j, k, at, failed = 0
+    cdef int finite
     cdef double *target
     for k in range(operation.n_inputs):
         n_in += operation.input_sizes[k]
@@ -68,7 +69,11 @@ cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, cons
         memset(target, 0, size * sizeof(double))
         for k in range(d.n_entries):
             iop_row(&d.shape, target, d.rows[k])[d.columns[k]] = entries[k]
-        if iop_factorise(&d.shape, target, pivot) == 0:
+        # Where the solve failed x is NaN, of which a constant matrix knows nothing.
+        finite = 1
+        for j in range(n_in):
+            finite &= isfinite(memory[j]) != 0
+        if finite and iop_factorise(&d.shape, target, pivot) == 0:
             for j in range(n):
                 target[size + j] = pivot[j]
         else:

@@ -37,24 +37,38 @@ static double iop_least_eigenvalue(const iop_minimum *s, const iop_minimum_works
     return iop_curvature(s, w, w->values, v);
 }
 
-/* Does the curvature along v, `least` at the point, change by half within what rounding leaves undecided? */
-static int iop_curvature_is_undecided(const iop_minimum *s, iop_minimum_workspace *w, const double *v, double least) {
+/* Does the curvature along v change by half when the point moves by v? */
+static int iop_curvature_changes(const iop_minimum *s, iop_minimum_workspace *w, const double *v) {
     const int64_t n = s->n;
-    double uncertain = 0;
+    const double here = iop_curvature(s, w, w->values, v);
     int significant = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (!w->active[i])
-            uncertain += fabs(v[i]) * (fabs(w->values[2 + i]) + 4 * DBL_EPSILON * w->values[2 + n + i]);
-    uncertain /= least;
-    for (int64_t i = 0; i < n; i++) significant |= fabs(uncertain * v[i]) > 1e-11 * w->weight[i];
+    for (int64_t i = 0; i < n; i++) significant |= fabs(v[i]) > 1e-11 * w->weight[i];
     if (!significant && iop_gradient_is_rounding(s, w, 16)) return 0;
     for (int sign = -1; sign <= 1; sign += 2) {
-        for (int64_t i = 0; i < n; i++) w->trial[i] = w->point[i] + sign * uncertain * v[i];
+        for (int64_t i = 0; i < n; i++) w->trial[i] = w->point[i] + sign * v[i];
         iop_evaluate_objective(s, w, w->trial, w->trial_values);
         const double there = iop_curvature(s, w, w->trial_values, v);
-        if (fabs(there) <= DBL_MAX && fabs(there - least) > 0.5 * least) return 1;
+        if (fabs(there) <= DBL_MAX && fabs(there - here) > 0.5 * here) return 1;
     }
     return 0;
+}
+
+/* Is the free Hessian, which is positive definite here, singular for all that rounding leaves to be known?  Rounding
+ * error of the gradient leaves the point open, most of all along the direction of least curvature (in w->other) and
+ * along what the inverse Hessian makes of it (in w->slope): if the curvature changes by half over that, it cannot be
+ * told from zero.  This is iop_is_regular of root_system.h for a symmetric matrix. */
+static int iop_curvature_is_undecided(const iop_minimum *s, iop_minimum_workspace *w, double least) {
+    const int64_t n = s->n;
+    double amount = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double unknown = fabs(w->values[2 + i]) + 4 * DBL_EPSILON * w->values[2 + n + i];
+        if (!w->active[i]) amount += fabs(w->other[i]) * unknown / least;
+        w->slope[i] = -unknown;
+    }
+    for (int64_t i = 0; i < n; i++) w->other[i] *= amount;
+    if (iop_curvature_changes(s, w, w->other)) return 1;
+    iop_free_correction(s, w, w->slope, w->slope);
+    return iop_curvature_changes(s, w, w->slope);
 }
 
 /* Why the free Hessian is not positive definite, whose factorisation stopped at `order`. */
@@ -103,7 +117,7 @@ static iop_status iop_verify_minimum(const iop_minimum *s, iop_minimum_workspace
     if (n_free > 0) {
         const double least = iop_least_eigenvalue(s, w, w->other);
         if (!(least > 16 * n * DBL_EPSILON)) return IOP_SINGULAR;
-        if (iop_curvature_is_undecided(s, w, w->other, least)) return IOP_SINGULAR;
+        if (iop_curvature_is_undecided(s, w, least)) return IOP_SINGULAR;
         if (!iop_gradient_is_rounding(s, w, 16) && !(iop_scaled_norm(w, w->step, n) <= 1e-11)) return IOP_NON_SMOOTH;
     }
     for (int64_t i = 0; i < n; i++) w->slope[i] = 4 * DBL_EPSILON * w->values[2 + n + i];
@@ -111,35 +125,51 @@ static iop_status iop_verify_minimum(const iop_minimum *s, iop_minimum_workspace
     return iop_bounds_status(s, w, w->slope);
 }
 
-/* Does the objective never rise on the line from the guess through the point, out to infinity or to the edge of the
- * domain?  Then there is no minimum that way, or none that is attained. */
-static int iop_runs_away(const iop_minimum *s, iop_minimum_workspace *w) {
+/* Does f never rise from the point along the direction d (in w->step), out to infinity or the edge of the domain? */
+static int iop_falls_along(const iop_minimum *s, iop_minimum_workspace *w) {
     const int64_t n = s->n;
-    double last = w->values[0], noise = iop_value_noise(s, w);
-    if (!(last < w->guess_value)) return 0;
+    const double noise = iop_value_noise(s, w);
+    double last = w->values[0];
+    memcpy(w->trial, w->point, n * sizeof(double));
     for (int k = 1; k < 400; k++) {
-        int moving = 0, far = 0;
+        int moving = 0, far = 0, at_edge = 0;
         for (int64_t i = 0; i < n; i++) {
-            const double d = w->point[i] - w->guess[i], edge = d < 0 ? s->domain_lower[i] : s->domain_upper[i];
+            const double d = w->step[i], edge = d < 0 ? s->domain_lower[i] : s->domain_upper[i];
             double x = fmin(fmax(w->point[i] + ldexp(d, k), w->lower[i]), w->upper[i]);
             if (fabs(edge) <= DBL_MAX && (x - edge) * d >= 0) x = edge + (w->point[i] - edge) * ldexp(1, -k);
             moving |= x != w->trial[i] && x != edge;
+            at_edge |= x == edge;
             far |= fabs(x) > 1e150;
             w->trial[i] = x;
         }
-        if (far) return 1;
-        if (!moving) {
-            /* Held by bounds, or so near the edge of an open domain that no number is between. */
-            for (int64_t i = 0; i < n; i++)
-                if (w->trial[i] == s->domain_lower[i] || w->trial[i] == s->domain_upper[i]) return 1;
-            return 0;
-        }
+        if (far || at_edge) return 1;
+        if (!moving) return 0;
         iop_evaluate_objective(s, w, w->trial, w->trial_values);
         if (w->trial_values[0] == -INFINITY) return 1;
-        if (!(w->trial_values[0] <= last + noise)) return 0;
-        last = w->trial_values[0];
+        if (!(w->trial_values[0] <= last + noise + 4 * DBL_EPSILON * w->trial_values[1])) return 0;
+        last = fmin(last, w->trial_values[0]);
     }
     return 1;
+}
+
+/* Does the objective run away, along the line from the guess through the point or, since a valley may bend, along
+ * those components of it that have moved farthest?  Then there is no minimum that way, or none that is attained. */
+static int iop_runs_away(const iop_minimum *s, iop_minimum_workspace *w) {
+    const int64_t n = s->n;
+    double farthest = 0;
+    if (!(w->values[0] < w->guess_value)) return 0;
+    for (int64_t i = 0; i < n; i++) {
+        w->step[i] = w->point[i] - w->guess[i];
+        farthest = fmax(farthest, fabs(w->step[i]));
+    }
+    if (iop_falls_along(s, w)) return 1;
+    int some = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (fabs(w->step[i]) < 1e-3 * farthest) {
+            w->step[i] = 0;
+            some = 1;
+        }
+    return some && iop_falls_along(s, w);
 }
 
 #endif

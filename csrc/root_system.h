@@ -50,6 +50,7 @@ typedef struct {
     double *gradient;
     double *work;    /* 2 n */
     int32_t *pivot;
+    int64_t logarithmic; /* update positive unknowns by factors: Newton's method for their logarithms */
     int64_t iterations, evaluations, factorisations, fallback;
 } iop_root_workspace;
 
@@ -83,19 +84,30 @@ static double iop_weighted_norm(const double *d, const double *weight, int64_t n
     return sqrt(sum / n);
 }
 
-/* Largest multiple of `step`, at most 1, that keeps nine tenths of the distance to every bound. */
-static double iop_largest_step(const iop_root_system *s, const double *x, const double *step) {
+static inline int iop_is_logarithmic(const iop_root_system *s, const iop_root_workspace *w, int64_t i) {
+    return w->logarithmic && s->lower[i] == 0;
+}
+
+/* Largest multiple of `step`, at most 1, that keeps a tenth of the distance to every bound, or changes a logarithm by
+ * at most 4. */
+static double iop_largest_step(const iop_root_system *s, const iop_root_workspace *w, const double *step) {
     double largest = 1;
     for (int64_t i = 0; i < s->shape.n; i++) {
-        const double room = step[i] < 0 ? s->lower[i] - x[i] : s->upper[i] - x[i];
-        if (step[i] != 0 && fabs(room) <= DBL_MAX && fabs(step[i]) * largest > 0.9 * fabs(room))
+        const double x = w->point[i], room = step[i] < 0 ? s->lower[i] - x : s->upper[i] - x;
+        if (iop_is_logarithmic(s, w, i)) {
+            if (fabs(step[i]) * largest > 4 * x) largest = 4 * x / fabs(step[i]);
+        } else if (step[i] != 0 && fabs(room) <= DBL_MAX && fabs(step[i]) * largest > 0.9 * fabs(room)) {
             largest = 0.9 * fabs(room / step[i]);
+        }
     }
     return largest;
 }
 
 static void iop_set_trial(const iop_root_system *s, iop_root_workspace *w, const double *step, double fraction) {
-    for (int64_t i = 0; i < s->shape.n; i++) w->trial[i] = w->point[i] + fraction * step[i];
+    for (int64_t i = 0; i < s->shape.n; i++) {
+        const double x = w->point[i], change = fraction * step[i];
+        w->trial[i] = iop_is_logarithmic(s, w, i) ? x * exp(change / x) : x + change;
+    }
 }
 
 static void iop_accept_trial(const iop_root_system *s, iop_root_workspace *w) {
@@ -130,6 +142,14 @@ static void iop_correction(const iop_root_system *s, iop_root_workspace *w, cons
     iop_solve(&s->shape, w->matrix, w->pivot, step, 1);
 }
 
+/* An unknown's scale is the largest value that it has had; that of a logarithm is its present value. */
+static void iop_update_weights(const iop_root_system *s, iop_root_workspace *w) {
+    for (int64_t i = 0; i < s->shape.n; i++) {
+        const double x = fabs(w->point[i]);
+        w->weight[i] = iop_is_logarithmic(s, w, i) ? x : fmax(w->weight[i], x);
+    }
+}
+
 /* Damped Newton from `point`; IOP_CONVERGED, or why it stopped there. */
 static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace *w) {
     const int64_t n = s->shape.n, n_values = 2 * n + s->n_entries;
@@ -144,12 +164,12 @@ static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace
         if (length == 0 || iop_correction_is_small(s, w->point, w->step, 1) ||
             (length <= 1e-6 && length > 0.5 * last_length) ||
             (length <= 1e-6 && iop_residual_is_rounding(s, w->point, w->values, 1, w->work))) {
-            iop_set_trial(s, w, w->step, iop_largest_step(s, w->point, w->step));
+            iop_set_trial(s, w, w->step, iop_largest_step(s, w, w->step));
             iop_evaluate_system(s, w, w->trial, w->trial_values);
             if (iop_all_finite(w->trial_values, n_values)) iop_accept_trial(s, w);
             return IOP_CONVERGED;
         }
-        fraction = fmin(iop_largest_step(s, w->point, w->step), fmin(1, 4 * fraction));
+        fraction = fmin(iop_largest_step(s, w, w->step), fmin(1, 4 * fraction));
         for (;;) {
             if (fraction < 1e-8) return IOP_STALLED;
             iop_set_trial(s, w, w->step, fraction);
@@ -171,7 +191,7 @@ static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace
         }
         last_length = length;
         iop_accept_trial(s, w);
-        for (int64_t i = 0; i < n; i++) w->weight[i] = fmax(w->weight[i], fabs(w->point[i]));
+        iop_update_weights(s, w);
     }
     return IOP_MAX_STEPS;
 }
@@ -267,7 +287,7 @@ static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_wor
             w->factorisations++;
             if (!iop_factorise(&dense, w->matrix, w->pivot)) {
                 iop_solve(&dense, w->matrix, w->pivot, w->step, 1);
-                iop_set_trial(s, w, w->step, iop_largest_step(s, w->point, w->step));
+                iop_set_trial(s, w, w->step, iop_largest_step(s, w, w->step));
                 for (int64_t i = 0; i < n; i++)
                     predicted += 0.5 * w->step[i] *
                                  (damping / (w->weight[i] * w->weight[i]) * w->step[i] - w->gradient[i]);

@@ -1,7 +1,7 @@
 """Roots of systems, one batch element after the other: the driver. Newton's method itself is in root_system.h.
 
-An element passes through: start -> damped Newton -> (on failure, from the start again: Levenberg-Marquardt, then
-Newton) -> verification -> derivatives from the factorisation at the root.
+An element passes through: start -> damped Newton -> (on failure, from the start again, in turn: Anderson acceleration of
+a fixed point; Newton for the logarithms of positive unknowns; Levenberg-Marquardt) -> verification -> derivatives from the factorisation at the root.
 """
 
 from libc.float cimport DBL_EPSILON
@@ -58,7 +58,7 @@ cdef extern from "root_system.h" nogil:
         double *gradient
         double *work
         int32_t *pivot
-        int64_t iterations, evaluations, factorisations, fallback
+        int64_t logarithmic, iterations, evaluations, factorisations, fallback
     void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
     int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
     int iop_all_finite(const double *, int64_t)
@@ -126,7 +126,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
                     e.guess[at - n - p] = inputs[k][i * input_strides[k] + j]
                 at += 1
         memcpy(w.trial + n, w.point + n, p * sizeof(double))
-        w.iterations = w.evaluations = w.factorisations = w.fallback = 0
+        w.iterations = w.evaluations = w.factorisations = w.fallback = w.logarithmic = 0
         code = solve(s, &w, &e)
         if code == IOP_CONVERGED:
             code = finish(s, &w, &e, i, outputs)
@@ -182,11 +182,27 @@ cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
             code = newton(s, w)
             if code == IOP_CONVERGED or code == IOP_SINGULAR:
                 return code
-    w.fallback = 2
+    if has_positive_unknown(s):
+        w.fallback = 2
+        w.logarithmic = 1
+        if begin(s, w, e) == IOP_CONVERGED:
+            code = newton(s, w)
+            if code == IOP_CONVERGED or code == IOP_SINGULAR:
+                return code
+        w.logarithmic = 0
+    w.fallback = 3
     code = begin(s, w, e)
     if code == IOP_CONVERGED:
         code = iop_levenberg_marquardt(s, w, w.simplified)
     return newton(s, w) if code == IOP_CONVERGED else code
+
+
+cdef bint has_positive_unknown(const iop_root_system *s) noexcept nogil:
+    cdef int64_t i
+    for i in range(s.shape.n):
+        if s.lower[i] == 0:
+            return True
+    return False
 
 
 cdef int newton(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
@@ -294,7 +310,7 @@ cdef class RootSystem:
     cdef iop_root_system data
     cdef tuple keep
     #: Counters of one solve, in the order in which the kernel writes them; fallback is 1 if Anderson acceleration
-    #: was needed, 2 if Levenberg-Marquardt steps were.
+    #: was needed, 2 if Newton's method for the logarithms of positive unknowns, 3 if Levenberg-Marquardt steps.
     stat_names = ("iterations", "evaluations", "factorisations", "fallback")
 
     def __init__(self, *, residual, parameter, second, start, entries, parameter_entries, bandwidths, int64_t n_params,

@@ -18,6 +18,7 @@ from implicitops.backends import failures, theano_c_code
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Operation, Solve
 from implicitops.kernels import kernel_of, register, run
+from implicitops.kernels.external import needs_python
 from implicitops.status import ArgumentError
 
 
@@ -204,6 +205,8 @@ class SymbolicOperation(COp):
 
     def c_code(self, node: Any, name: str, inputs: Sequence[str], outputs: Sequence[str], sub: dict[str, str]) -> str:
         """What a compiled node does when a function is called."""
+        if needs_python(self.operation):
+            raise NotImplementedError("perform() does it")
         return theano_c_code.application(name, sub["fail"], inputs, outputs)
 
     def c_code_cache_version(self) -> tuple[int, int]:

@@ -17,8 +17,9 @@ from functools import cached_property
 
 import sympy as sp
 
-from implicitops.calculus.differentiate import differentiate, gradient, rounding_scale
+from implicitops.calculus.differentiate import gradient, rounding_scale
 from implicitops.calculus.statement import Statement
+from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.problems.minimum import Minimum
 
@@ -73,21 +74,21 @@ class MinimumRule:
         return gradient(self.objective, self.statement.unknowns)
 
     @cached_property
-    def hessian(self) -> dict[tuple[int, int], sp.Expr]:
-        """Structurally nonzero entries of the Hessian's lower triangle, sorted by row."""
-        entries = {}
-        for i, slope in enumerate(self.slopes):
-            for j, symbol in enumerate(self.statement.unknowns[: i + 1]):
-                derivative = differentiate(slope, symbol)
-                if derivative != 0:
-                    entries[i, j] = derivative
-        return entries
+    def hessian_pattern(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows and columns of the Hessian's lower triangle that SymPy does not see to be zero, sorted by row."""
+        unknowns = self.statement.unknowns
+        found = [(i, j) for i, slope in enumerate(self.slopes) for j in range(i + 1) if slope.has(unknowns[j])]
+        return tuple(i for i, _ in found), tuple(j for _, j in found)
 
     def objective_bundle(self) -> Bundle:
         """(x, p) to f and the scale of its rounding error, the same of G, and the entries of the Hessian."""
-        scales = tuple(rounding_scale(slope) for slope in self.slopes)
-        outputs = (self.objective, rounding_scale(self.objective), *self.slopes, *scales, *self.hessian.values())
-        return Bundle((*self.statement.unknowns, *self.statement.parameters), outputs)
+        tape, unknowns = Tape(), self.statement.unknowns
+        values = [tape.add(expression) for expression in (self.objective, rounding_scale(self.objective))]
+        slopes = [tape.add(slope) for slope in self.slopes]
+        scales = [tape.add(rounding_scale(slope)) for slope in self.slopes]
+        rows = [tape.reverse([(slope, sp.S.One)], unknowns) for slope in slopes]
+        entries = [rows[i][j] for i, j in zip(*self.hessian_pattern)]
+        return tape.bundle((*unknowns, *self.statement.parameters), (*values, *slopes, *scales, *entries))
 
     def bounds_bundle(self) -> Bundle:
         """Parameters to lower bounds, upper bounds, and the nearness at which each counts as reached."""

@@ -13,6 +13,7 @@ solved once at any order.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,7 +28,6 @@ from implicitops.calculus.statement import Statement
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 
-_CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
 _LARGEST = sp.Float(sys.float_info.max)
 
 
@@ -136,7 +136,8 @@ class ScalarRootPullback(Evaluate):
         ((cotangent,),) = self.groups[-1:]
         slope, *slopes = tape.reverse([(tape.add(residual), sp.S.One)], (x, *parameters))
         factor = tape.add(-cotangent / slope)
-        return grouped([tape.add(factor * derivative) for derivative in slopes], self.groups[:-2])
+        products = [tape.add(factor * derivative) for derivative in slopes]
+        return grouped([_only_at_a_root(tape, x, value, [cotangent]) for value in products], self.groups[:-2])
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,17 @@ class ScalarRootPushforward(Evaluate):
         (slope,) = tape.forward([value], {x: sp.S.One})
         tangents = flat(self.groups[len(self.problem.parameter_shapes) + 1 :])
         (change,) = tape.forward([value], dict(zip(parameters, tangents)))
-        return [[tape.add(-change / slope)]]
+        return [[_only_at_a_root(tape, x, tape.add(-change / slope), tangents)]]
+
+
+def _only_at_a_root(tape: Tape, x: sp.Symbol, value: sp.Expr, seeds: Sequence[sp.Symbol]) -> sp.Expr:
+    """A derivative where x is a number, and NaN where it is NaN because the solve failed.
+
+    Most derivatives contain x and are NaN with it; a constant, or a branch that a comparison chooses, is not.
+    """
+    if tape.makes_nan_of(x, value):
+        return value
+    return tape.add(sp.Piecewise((value, x <= _LARGEST), (x * sp.Add(*seeds), True), evaluate=False))
 
 
 def _point(problem: Any) -> Groups:

@@ -14,6 +14,9 @@ import sympy as sp
 from implicitops.calculus.differentiate import differentiate
 from implicitops.codegen import Bundle
 
+#: Functions whose value may be a number where an argument is NaN.
+_CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
+
 
 class Tape:
     """Expressions as a list of elementary definitions, each in terms of Symbols defined before it.
@@ -66,10 +69,13 @@ class Tape:
 
     @staticmethod
     def _partial(definition: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
-        if definition.is_Add and symbol in definition.args:
-            return sp.Integer(definition.args.count(symbol))
-        if definition.is_Mul and definition.args.count(symbol) == 1:
-            return sp.Mul(*(factor for factor in definition.args if factor != symbol))
+        others = [argument for argument in definition.args if argument != symbol]
+        # A Piecewise stays inside its sum or product, and may contain the symbol once more.
+        if len(others) < len(definition.args) and not any(symbol in other.free_symbols for other in others):
+            if definition.is_Add:
+                return sp.Integer(len(definition.args) - len(others))
+            if definition.is_Mul and len(others) == len(definition.args) - 1:
+                return sp.Mul(*others)
         return differentiate(definition, symbol)
 
     def reverse(self, seeds: Iterable[tuple[sp.Expr, sp.Expr]], inputs: Sequence[sp.Symbol]) -> list[sp.Expr]:
@@ -135,6 +141,13 @@ class Tape:
                 stack.append((symbol, True))
                 stack.extend((s, False) for s in self._arguments.get(symbol, ()) if s not in seen)
         return order
+
+    def makes_nan_of(self, symbol: sp.Symbol, value: sp.Expr) -> bool:
+        """Whether a value on the tape is surely NaN where a Symbol is: it contains it, and no comparison chooses."""
+        if not isinstance(value, sp.Symbol):
+            return False
+        needed = self._dependencies([value])
+        return symbol in needed and not any(self.definitions.get(s, s).has(*_CHOICES) for s in needed)
 
     def bundle(self, inputs: Sequence[sp.Symbol], outputs: Sequence[sp.Expr]) -> Bundle:
         """What the code generator needs to compute values on the tape."""

@@ -32,7 +32,7 @@ attributes #0 = { nounwind "prefer-vector-width"="512" }
 _IMPORTED_CALL = re.compile(r'call double @"([^"]*:[^"]*)"')
 
 #: Instructions beyond which optimising costs more than it gains, and a second, vectorised copy of them as well.
-LARGE = 3000
+LARGE = 1000
 
 #: The vectorised loop runs over a multiple of this; no processor has wider vectors of doubles.
 MOST_LANES = 8
@@ -62,7 +62,8 @@ def module_text(bundle: Bundle, host: Host) -> ModuleText:
     emitter = Emitter(host.fused)
     outputs, guards = print_bundle(bundle, emitter)
     guard = functools.reduce(lambda a, b: a | b, guards) if guards else None
-    is_large = len(emitter.lines) > LARGE
+    # An inlined function is some twenty instructions.
+    is_large = sum(21 if " call " in line else 1 for line in emitter.lines) > LARGE
     writer = _FunctionWriter(bundle, host, emitter.lines, outputs)
     functions = [writer.scalar(), writer.scalar_block() if is_large else writer.block(guard)]
     called = dict(emitter.calls)

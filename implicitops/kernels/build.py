@@ -155,7 +155,7 @@ def _minimum_kernel(operation: Solve) -> Any:
         parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
         second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
         start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
-        entries=np.array(list(rule.hessian), dtype=np.int32).reshape(-1, 2).T,
+        entries=rule.hessian_pattern,
         parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         n_params=len(problem.parameter_symbols),
         lower=[float(low) for low, _ in problem.domain],

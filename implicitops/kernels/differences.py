@@ -16,6 +16,9 @@ N_STEPS = 10
 FIRST_STEP = 0.1
 RATIO = 2.0
 
+#: Relative error estimate above which extrapolation has not begun to converge.
+CONVERGING = 1e-4
+
 #: Calls of the function for each variable.
 CALLS = {"central": 4, "richardson": 2 * N_STEPS}
 
@@ -80,7 +83,8 @@ def _ridders(line: _Line, jacobian: np.ndarray, error: np.ndarray) -> None:
     """Differences with shrinking steps, extrapolated to step 0; the entry with the least error estimate is taken.
 
     The estimate of an entry is its larger distance from the two that it was made of. A component is finished when
-    the newest extrapolation is worse than the best by a factor of two (C. J. F. Ridders, 1982).
+    the newest extrapolation is worse than the best by a factor of two (C. J. F. Ridders, 1982), unless the best is
+    still so bad that the steps are too long rather than too short.
     """
     active = np.arange(len(jacobian))
     best = np.full(jacobian.shape, np.inf)
@@ -98,7 +102,8 @@ def _ridders(line: _Line, jacobian: np.ndarray, error: np.ndarray) -> None:
             jacobian[active] = np.where(better, newer, jacobian[active])
             column.append(newer)
         if previous:
-            finished[active] |= np.abs(column[-1] - previous[-1]) >= 2 * best[active]
+            worse = np.abs(column[-1] - previous[-1]) >= 2 * best[active]
+            finished[active] |= worse & (best[active] <= CONVERGING * np.abs(jacobian[active]))
         going_on = ~finished[active].all(axis=1)
         active, previous = active[going_on], [entry[going_on] for entry in column]
         if not len(active):

@@ -6,6 +6,7 @@ The calls themselves are in external_calls.py; which derivatives exist is in cal
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from implicitops.kernels.executors import Workers
 from implicitops.kernels.external_call import c_kernel
 from implicitops.kernels.external_calls import Calls, Code, Outcome
 from implicitops.problems.callables import CFunction
+from implicitops.problems.external import External
 from implicitops.status import Status
 
 #: Batch elements below which parallel.py does not split a batch: nobody knows that existing code is thread-safe.
@@ -52,6 +54,23 @@ def external_operation(operation: Any) -> Any:
     else:
         kernel = _external.External(Evaluator(Task(code, kind, sizes), Workers(problem)))
     return _operation.Operation(kernel, [math.prod(shape) for shape in operation.input_shapes], sizes, GRAIN)
+
+
+def needs_python(operation: Any) -> bool:
+    """Whether compiled graphs should leave an operation to Python.
+
+    They gain nothing if it calls Python, and caches of compiled code, which pickle what they contain, cannot
+    hold functions that have no pickle.
+    """
+    if not isinstance(getattr(operation, "problem", None), External):
+        return False
+    if isinstance(external_operation(operation).kernel, _external.External):
+        return True
+    try:
+        pickle.dumps(operation)
+    except Exception:
+        return True
+    return False
 
 
 class Evaluator:

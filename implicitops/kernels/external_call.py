@@ -104,9 +104,13 @@ def _joined(blocks: Sequence[Any], role: str, leading: Shape, input_shapes: Sequ
 
 def _real_array(answer: Any, role: str, shape: Shape) -> np.ndarray:
     try:
+        if not isinstance(answer, np.ndarray):
+            np.asarray(answer, dtype=np.float64)  # nested sequences of unequal length are refused here
         array = np.asarray(answer)
-    except ValueError as error:
-        raise WrongResultError(f"{role} must return an array of shape {shape}; got {answer!r:.80}: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise WrongResultError(
+            f"{role} must return real numbers of shape {shape}; got {answer!r:.80}: {error}."
+        ) from None
     if array.dtype.kind not in "fiub" or array.shape != shape:
         raise WrongResultError(
             f"{role} must return real numbers of shape {shape}; got dtype {array.dtype}, shape {array.shape}: {answer!r:.80}."

@@ -65,12 +65,15 @@ def dot_product(case: Case, rng: np.random.Generator) -> Check:
     pulled = case.flat(case.differentiable.vjp(case.arguments, u.reshape(shape)))
     left, right = (u * pushed).sum(axis=1), (pulled * v).sum(axis=1)
     size = (abs(u) * abs(pushed)).sum(axis=1) + (abs(pulled) * abs(v)).sum(axis=1)
-    tolerance = 8 * EPS * (case.n_outputs + sum(case.sizes)) * _float32_factor(case)
-    error = abs(left - right) / np.where(size > 0, size, 1)
-    worst = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
-    passed = bool(error[worst] <= tolerance)
+    size = np.where(size > 0, size, 1)
+    bounds = case.stacked("jacobian_bound").astype(float) * abs(u[:, :, None]) * abs(v[:, None, :])
+    rounding = 8 * EPS * (case.n_outputs + sum(case.sizes)) * _float32_factor(case)
+    tolerance = rounding + bounds.sum(axis=(1, 2)) / size
+    error = abs(left - right) / size
+    worst = int(np.argmax(np.where(np.isnan(error), np.inf, error / tolerance)))
+    passed = bool(error[worst] <= tolerance[worst])
     reason = "" if passed else f"<u, J v> = {left[worst]!r}, but <J^T u, v> = {right[worst]!r}"
-    return Check(name, passed, float(error[worst]), tolerance, case.label((worst,)), reason)
+    return Check(name, passed, float(error[worst]), float(tolerance[worst]), case.label((worst,)), reason)
 
 
 def second_order(mode: str) -> Checker:

@@ -64,12 +64,7 @@ class ClosedForm:
         """Cotangent times Jacobian, summed over the axes along which an argument was broadcast."""
         weighted = list(zip(self._split(cotangent, self.problem.output_shape), self.solution))
         columns = [
-            sum(
-                c * d
-                for (c, _), d in zip(
-                    weighted, self._evaluate([sp.diff(e, s) for _, e in weighted], arguments)
-                )
-            )
+            sum(c * d for (c, _), d in zip(weighted, self._evaluate([sp.diff(e, s) for _, e in weighted], arguments)))
             for s in self.problem.parameter_symbols
         ]
         return self._grouped(columns, arguments)

@@ -72,6 +72,10 @@ def precise_derivatives(
                 shifted((j, 1), (k, 1)) - shifted((j, 1), (k, -1)) - shifted((j, -1), (k, 1)) + shifted((j, -1), (k, -1))
             )
             hessian[:, j, k] = hessian[:, k, j] = mixed / (4 * steps[j] * steps[k])
+    # What differences leave of a second derivative that is zero.
+    slopes = abs(jacobian)
+    size = slopes[:, :, None] / np.array(steps) + slopes[:, None, :] / np.array(steps)[:, None]
+    hessian[abs(hessian) < mpmath.mpf(10) ** -20 * STEP * size] = mpmath.mpf(0)
     return centre, jacobian, hessian
 
 
@@ -98,7 +102,12 @@ def _require_smooth(
 ) -> None:
     """At a kink the second difference, divided by the square of the step, grows without limit."""
     right, left = (above - centre) / step, (centre - below) / step
-    suspicious = [i for i in range(len(centre)) if abs(right[i] - left[i]) > 1e-12 * (abs(right[i]) + abs(left[i]))]
+    noise = mpmath.mpf(10) ** (30 - mpmath.mp.dps)
+    suspicious = [
+        i
+        for i in range(len(centre))
+        if abs(right[i] - left[i]) > 1e-12 * (abs(right[i]) + abs(left[i])) + noise * abs(centre[i]) / step
+    ]
     if not suspicious:
         return
     small = step / 2**20

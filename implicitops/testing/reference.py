@@ -56,8 +56,10 @@ class RootReference:
     an expression e, and eps = 2**-52,
 
         |dx|    <= 4 ((E(F) + 2 eps |terms of F|) / |F_x| + eps |x|)
-        |dS_j|  <= 4 E(-F_j / F_x), where x carries the error above
-        |dS_jk| <= 4 E(-(F_jk + F_xj S_k + F_xk S_j + F_xx S_j S_k) / F_x), likewise.
+        |dS_j|  <= 4 (E(-F_j / F_x) + 2 eps |S_j|), where x carries the error above
+        |dS_jk| <= 4 (E(-(F_jk + F_xj S_k + F_xk S_j + F_xx S_j S_k) / F_x) + 2 eps |terms|), likewise;
+
+    what is added to E allows for the same derivative in another form.
 
     Parameters
     ----------
@@ -124,7 +126,8 @@ class RootReference:
                 moved = abs((ends[0] - ends[1]) / slope)
                 if moved > 0:
                     ratio = max(ratio, abs(root) * STEP / moved)
-        return digits_for([float(v) for v in point]) + 2 * int(mpmath.log10(ratio))
+        # A derivative that is smaller than 1e-600 of x/p is zero in double precision.
+        return digits_for([float(v) for v in point]) + 2 * int(min(mpmath.log10(ratio), 600))
 
     def _at(self, x: Any, point: Sequence[Any]) -> Any:
         try:
@@ -216,33 +219,37 @@ class RootReference:
 
     @cached_property
     def _derivative_expressions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Formulas of the derivatives, for tolerances only."""
+        """Terms of each derivative's formula, for tolerances only."""
         x, *parameters = self.symbols
         p = len(parameters)
         first, second = np.empty((1, p), dtype=object), np.empty((1, p, p), dtype=object)
         slope = sp.diff(self.residual, x)
         for j, q in enumerate(parameters):
-            first[0, j] = -sp.diff(self.residual, q) / slope
+            first[0, j] = (-sp.diff(self.residual, q) / slope,)
         for j, q in enumerate(parameters):
             for k, r in enumerate(parameters):
-                mixed = sp.diff(slope, r) * first[0, j] + sp.diff(slope, q) * first[0, k]
-                bend = sp.diff(slope, x) * first[0, j] * first[0, k]
-                second[0, j, k] = -(sp.diff(self.residual, q, r) + mixed + bend) / slope
+                s_j, s_k = first[0, j][0], first[0, k][0]
+                second[0, j, k] = (
+                    -sp.diff(self.residual, q, r) / slope,
+                    -sp.diff(slope, r) * s_j / slope,
+                    -sp.diff(slope, q) * s_k / slope,
+                    -sp.diff(slope, x) * s_j * s_k / slope,
+                )
         return first, second
 
 
-def _bounds_of(expressions: np.ndarray, values: Any, reference: np.ndarray) -> np.ndarray:
+def _bounds_of(terms: np.ndarray, values: Any, reference: np.ndarray) -> np.ndarray:
     """Error bound of each derivative; FALLBACK where its formula cannot be evaluated or is not the reference."""
-    bounds = np.empty(expressions.shape, dtype=object)
-    for index, expression in np.ndenumerate(expressions):
-        true = reference[index]
-        fallback = FALLBACK * abs(true)
+    bounds = np.empty(reference.shape, dtype=object)
+    for index, true in np.ndenumerate(reference):
         try:
-            value, error = rounding_error(expression, values)
-            agrees = abs(value - true) <= mpmath.mpf(10) ** -15 * abs(true) + error
-            bounds[index] = SAFETY * error + mpmath.mpf(2) ** -1074 if agrees else fallback
+            total, error = rounding_error(sp.Add(*terms[index]), values)
+            size = mpmath.fsum(abs(rounding_error(term, values)[0]) for term in terms[index])
         except (TypeError, ValueError, NameError, ZeroDivisionError, KeyError):
-            bounds[index] = fallback
+            total, error, size = mpmath.nan, mpmath.nan, mpmath.nan
+        bound = SAFETY * (error + 4 * UNIT * size)
+        agrees = abs(total - true) <= mpmath.mpf(10) ** -15 * abs(true) + bound
+        bounds[index] = bound + mpmath.mpf(2) ** -1074 if agrees else FALLBACK * abs(true)
     return bounds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -37,23 +38,8 @@ def documentation_model():
     return model
 
 
-@pytest.fixture(scope="module")
-def model():
-    return documentation_model()
-
-
-@pytest.fixture(autouse=True)
-def _restore_theano():
-    # pm.sample leaves compute_test_value at "raise" for the rest of the process.
-    before = theano.config.compute_test_value
-    reset_failures()
-    yield
-    reset_failures()
-    theano.config.compute_test_value = before
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
+@contextmanager
+def compiling_only_ours():
     """Ops other than ours run in Python, so that short tests need not wait for a compiler."""
     original = COp.make_thunk
 
@@ -61,7 +47,30 @@ def uncompiled(monkeypatch):
         impl = "c" if isinstance(self, SymbolicOperation) else "py"
         return original(self, node, storage_map, compute_map, no_recycling, impl=impl)
 
-    monkeypatch.setattr(COp, "make_thunk", make_thunk)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(COp, "make_thunk", make_thunk)
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, where C code says nothing: log(0)
+        yield
+
+
+@pytest.fixture
+def uncompiled():
+    with compiling_only_ours():
+        yield
+
+
+@pytest.fixture(scope="module")
+def model():
+    with compiling_only_ours():
+        return documentation_model()
+
+
+@pytest.fixture(autouse=True)
+def _clean_process():
+    reset_failures()
+    yield
+    reset_failures()
+    theano.config.compute_test_value = "off"  # PyMC3 leaves it at "raise" for the rest of the process
 
 
 def posterior(function):

@@ -47,7 +47,8 @@ def pull(program: Program, inputs: Arrays, cotangents: Sequence[np.ndarray]) -> 
         arguments = [values[i] for i in step.arguments]
         results = step.operation.vjp().replay([*arguments, *values[first:last], *pulled[first:last]], _apply)
         for i, cotangent in zip(step.arguments, results):
-            pulled[i] = pulled[i] + cotangent
+            if cotangent is not None:
+                pulled[i] = pulled[i] + cotangent
     return pulled[: program.n_inputs]
 
 
