@@ -264,8 +264,9 @@ static void iop_normal_equations(const iop_root_system *s, iop_root_workspace *w
     }
 }
 
-/* Levenberg-Marquardt from `point` until Newton's method can take over (IOP_CONVERGED) or cannot. */
-static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_workspace *w, double *rows) {
+/* Levenberg-Marquardt from `point` until the squared residual has fallen by `reduction` (IOP_CONVERGED) or cannot. */
+static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_workspace *w, double reduction,
+                                          double *rows) {
     const int64_t n = s->shape.n, n_values = 2 * n + s->n_entries;
     const iop_matrix_shape dense = {n, n - 1, n - 1, 0};
     double damping = 1e-3, growth = 2;
@@ -273,7 +274,7 @@ static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_wor
     const double initial = iop_merit(w->values, rows, n);
     for (int64_t k = 0; k < s->max_steps; k++) {
         const double merit = iop_merit(w->values, rows, n);
-        if (merit <= 1e-8 * initial || merit <= 1e-20) return IOP_CONVERGED;
+        if (merit <= reduction * initial) return IOP_CONVERGED;
         iop_normal_equations(s, w, rows);
         int accepted = 0;
         for (int attempt = 0; attempt < 40 && !accepted; attempt++) {

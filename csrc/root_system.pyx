@@ -66,7 +66,7 @@ cdef extern from "root_system.h" nogil:
     int iop_residual_is_rounding(const iop_root_system *, const double *, const double *, double, double *)
     void iop_correction(const iop_root_system *, iop_root_workspace *, const double *, double *)
     iop_status iop_damped_newton(const iop_root_system *, iop_root_workspace *)
-    iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double *)
+    iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double, double *)
     int iop_is_regular(const iop_root_system *, iop_root_workspace *)
 
 cdef extern from "anderson.h" nogil:
@@ -193,8 +193,13 @@ cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
     w.fallback = 3
     code = begin(s, w, e)
     if code == IOP_CONVERGED:
-        code = iop_levenberg_marquardt(s, w, w.simplified)
-    return newton(s, w) if code == IOP_CONVERGED else code
+        code = iop_levenberg_marquardt(s, w, 1e-8, w.simplified)
+    if code == IOP_CONVERGED:
+        code = newton(s, w)
+        # Equations that depend on each other stop Newton's method near a solution, which deserves to be called singular.
+        if code == IOP_STALLED and iop_levenberg_marquardt(s, w, 1e-24, w.simplified) == IOP_CONVERGED:
+            code = newton(s, w)
+    return code
 
 
 cdef bint has_positive_unknown(const iop_root_system *s) noexcept nogil:
@@ -206,9 +211,13 @@ cdef bint has_positive_unknown(const iop_root_system *s) noexcept nogil:
 
 
 cdef int newton(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
-    """Damped Newton and verification; SINGULAR only if the point that it reached is a singular root."""
+    """Damped Newton and verification; SINGULAR only if the point where it ended solves the equations."""
     cdef int code = iop_damped_newton(s, w)
-    return verify(s, w) if code == IOP_CONVERGED else (IOP_STALLED if code == IOP_SINGULAR else code)
+    if code == IOP_CONVERGED:
+        return verify(s, w)
+    if code == IOP_SINGULAR and not iop_residual_is_rounding(s, w.point, w.values, 16, w.work):
+        return IOP_STALLED
+    return code
 
 
 cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:

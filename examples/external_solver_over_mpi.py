@@ -21,7 +21,7 @@ import implicitops as iop
 N_CELLS = 400
 SENSORS = [20, 120, 220, 380]
 POWERS = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
-CONDUCTIVITY, LOSS, NOISE = 0.8, 1.7, 0.02  # what the measurements are simulated with
+CONDUCTIVITY, LOSS, NOISE = 0.8, 1.7, 0.05  # what the measurements are simulated with
 OUTPUT = Path(__file__).resolve().parents[1] / "output"
 
 
@@ -66,8 +66,7 @@ def wrapped(executor):
         outputs=(len(SENSORS),),
         jacobian=fin_jacobian,
         executor=executor,
-        timeout=10.0,
-        retries=1,
+        chunk_size=3,
     )
 
 
@@ -94,22 +93,31 @@ def main():
     import matplotlib.pyplot as plt
     import pymc3 as pm
 
+    from implicitops.backends.failures import failures
+
     executor = mpi_executor()
     temperature = wrapped(executor)
     rng = np.random.default_rng(1)
     exact = wrapped(None)(CONDUCTIVITY, LOSS, POWERS)
     measured = exact + NOISE * rng.normal(size=exact.shape)
-    draws = int(os.environ.get("IMPLICITOPS_EXAMPLE_DRAWS", "300"))
+    draws = int(os.environ.get("IMPLICITOPS_EXAMPLE_DRAWS", "400"))
     with pm.Model():
-        conductivity = pm.Lognormal("conductivity", 0.0, 1.0)
-        loss = pm.Lognormal("loss", 0.0, 1.0)
+        conductivity = pm.Lognormal("conductivity", 0.0, 0.5)
+        loss = pm.Lognormal("loss", 0.0, 0.5)
         expected = temperature(conductivity, loss, POWERS)
         pm.Normal("temperature", mu=expected, sigma=NOISE, observed=measured)
         trace = pm.sample(
-            draws, tune=draws, chains=2, cores=1, random_seed=1, return_inferencedata=True, progressbar=False
+            draws,
+            tune=draws,
+            chains=2,
+            cores=1,  # processes of PyMC3's own could not use the ranks
+            init="adapt_diag",
+            random_seed=1,
+            return_inferencedata=True,
+            progressbar=False,
         )
     print(az.summary(trace))
-    print("failed solves:", sum(f.count for f in iop.backends.failures.failures().values()))
+    print("failed solves:", sum(f.count for f in failures().values()))
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), constrained_layout=True)
     axes[0].plot(POWERS, measured, "o")

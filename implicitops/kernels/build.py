@@ -128,10 +128,10 @@ def _root_system_kernel(operation: Solve) -> Any:
     problem, order = operation.problem, operation.derivatives
     equations, key, options = equations_of(problem), problem.equation_key, problem.options
     return _root_system.RootSystem(
-        residual=_compile(f"{key}/residual", equations.residual_bundle),
+        residual=_compile(f"{key}/system", equations.residual_bundle),
         parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
         second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
-        start=None if operation.start_given else _compile(f"{problem.key}/start", equations.start_bundle),
+        start=None if operation.start_given else _compile(f"{problem.key}/guess", equations.start_bundle),
         entries=equations.jacobian_pattern,
         parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         bandwidths=equations.bandwidths,

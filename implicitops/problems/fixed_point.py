@@ -117,7 +117,7 @@ class FixedPoint(ProblemWithUnknowns):
         return tuple(g - x for g, x in zip(self.updates, self.unknowns))
 
     def _equation(self) -> str:
-        return "|".join(sp.srepr(f) for f in (self.updates, self.unknowns, self.params))
+        return "|".join([*map(sp.srepr, (self.updates, self.unknowns, self.params)), str(self.is_vector)])
 
     def _content(self) -> str:
         return f"{sp.srepr(self.guess)}|{self.options!r}"

@@ -133,7 +133,8 @@ class Minimum(ProblemWithUnknowns):
         return any(pair != (-sp.oo, sp.oo) for pair in self.bounds)
 
     def _equation(self) -> str:
-        return "|".join(sp.srepr(f) for f in (self.objective, self.unknowns, self.params, self.bounds))
+        fields = (self.objective, self.unknowns, self.params, self.bounds)
+        return "|".join([*map(sp.srepr, fields), str(self.is_vector)])
 
     def _content(self) -> str:
         return f"{sp.srepr(self.guess)}|{self.options!r}"
@@ -179,7 +180,8 @@ def _as_pair(pair: Any, symbol: sp.Symbol, params: Sequence[sp.Symbol]) -> tuple
         raise ProblemError(f"the bounds of {symbol} must be a pair (lower, upper); got {pair!r:.80}.")
     defaults = (-sp.oo, sp.oo)
     lower, upper = (
-        default if end is None else as_start(end, params, f"a bound of {symbol}") for end, default in zip(pair, defaults)
+        default if end is None else as_start(end, params, f"a bound of {symbol}")
+        for end, default in zip(pair, defaults)
     )
     if lower is sp.nan or upper is sp.nan or (lower - upper).is_nonnegative or lower is sp.oo or upper is -sp.oo:
         raise ProblemError(f"the lower bound of {symbol} must be below the upper; got ({lower}, {upper}).")

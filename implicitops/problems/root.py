@@ -156,7 +156,7 @@ class Root(ProblemWithUnknowns):
         return self.replaced(guess=None, bracket=(-sp.oo, sp.oo)), tuple(bracket)
 
     def _equation(self) -> str:
-        return "|".join(sp.srepr(f) for f in (self.residuals, self.unknowns, self.params))
+        return "|".join([*map(sp.srepr, (self.residuals, self.unknowns, self.params)), str(self.is_vector)])
 
     def _content(self) -> str:
         return f"{sp.srepr(self.bracket)}|{sp.srepr(self.guess)}|{self.options!r}"

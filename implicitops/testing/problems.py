@@ -116,7 +116,7 @@ def _inverse_functions(to: list[KnownRoot]) -> None:
     x, y, p = _x, _y, _p
     _add(to, "logarithm", Root(sp.exp(x) - p, x, [p], guess=0), [2.0, 1e-5, 1e5, 1e300], "guess, overflow", mpmath.log)
     exponential = Root(sp.log(y) - p, y, [p])
-    _add(to, "exponential", exponential, [0.0, 1.0, -500.0, 500.0], "search, multiscale", mpmath.exp)
+    _add(to, "exponential", exponential, [0.0, 1.0, -300.0, 300.0], "search, multiscale", mpmath.exp)
     _add(to, "arsinh", Root(sp.sinh(x) - p, x, [p]), [1.0, 1e-8, -1e5, 1e300], "search, overflow", mpmath.asinh)
     _add(to, "tangent", Root(sp.atan(x) - p, x, [p], guess=10), [0.1, 1.0, -1.5], "guess", mpmath.tan)
     lambert = Root(x * sp.exp(x) - p, x, [p], bracket=(0, p))
@@ -129,10 +129,10 @@ def _inverse_functions(to: list[KnownRoot]) -> None:
     points = [-0.3, -1e-3, -1e-100]
     _add(to, "Lambert W, branch -1", lower, points, "many roots", lambda p: mpmath.lambertw(p, -1).real)
     wright = Root(y + sp.log(y) - p, y, [p])
-    points = [0.0, 5.0, -20.0, -300.0, 1e5]
+    points = [0.0, 5.0, -20.0, -200.0, 1e5]
     _add(to, "Wright omega", wright, points, "search, multiscale", _wright_omega)
     softplus = Root(sp.log(1 + sp.exp(x)) - p, x, [p], guess=p)
-    points = [0.01, 1.0, 30.0, 300.0]
+    points = [0.01, 1.0, 30.0, 100.0]
     _add(to, "inverse softplus", softplus, points, "guess", lambda p: mpmath.log(mpmath.expm1(p)))
     inverse_gamma = Root(sp.gamma(x) - p, x, [p], bracket=(2, 171))
     _add(to, "inverse gamma", inverse_gamma, [1.5, 2.0, 24.0, 1e8, 1e300], "special function, steep")

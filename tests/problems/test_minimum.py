@@ -137,7 +137,9 @@ class TestIsAValue:
         assert other.key != self.problem.key
 
     def test_bounds_are_part_of_the_equation_and_the_guess_is_not(self):
-        assert Minimum(BOWL, [x, y], [p, q], guess=(1, 1), bounds=[(0, p), None]).equation_key == self.problem.equation_key
+        assert (
+            Minimum(BOWL, [x, y], [p, q], guess=(1, 1), bounds=[(0, p), None]).equation_key == self.problem.equation_key
+        )
         assert Minimum(BOWL, [x, y], [p, q], guess=(0, 0)).equation_key != self.problem.equation_key
 
     def test_pickle_rebuilds_an_equal_problem_without_caches(self):
