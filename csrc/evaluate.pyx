@@ -1,6 +1,9 @@
-"""Explicit expressions on a batch: gather a block, one callback, scatter."""
+"""Explicit expressions on a batch: gather a block, one callback, scatter.
 
-from libc.math cimport isnan
+An expression at the solution of a solve that failed is NaN, also where the solution does not appear in it.
+"""
+
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
@@ -25,12 +28,18 @@ cdef extern from "lanes.h" nogil:
     void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
 
 
+cdef struct Data:
+    iop_callback callback
+    int64_t solution_begin  # rows of the block that hold the solution of a solve, if any
+    int64_t solution_end
+
+
 cdef int64_t run(const iop_operation *operation, int64_t n, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *stats) noexcept nogil:
     """Never fails: an expression that is undefined somewhere is NaN there."""
-    cdef const iop_callback *callback = <const iop_callback *> operation.data
-    cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride
+    cdef const Data *data = <const Data *> operation.data
+    cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride, i, row, r
     cdef int32_t k
     cdef double *out
     for k in range(operation.n_inputs):
@@ -46,7 +55,12 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
         count = lanes if n - first > lanes else n - first
         iop_gather(operation, first, count, stride, inputs, input_strides, block)
         out = block + n_in * stride
-        callback.block(count, stride, block, out, callback.ctx)
+        data.callback.block(count, stride, block, out, data.callback.ctx)
+        for row in range(data.solution_begin, data.solution_end):
+            for i in range(count):
+                if block[row * stride + i] != block[row * stride + i]:
+                    for r in range(n_out):
+                        out[r * stride + i] = NAN
         for k in range(operation.n_outputs):
             if outputs[k] != NULL:
                 iop_scatter(out, stride, first, count, operation.output_sizes[k], outputs[k])
@@ -65,15 +79,17 @@ cdef class Evaluate:
     Parameters
     ----------
     bundle : CompiledBundle, inputs and outputs in the order of the operation's, flattened
+    solution : (begin, end), positions among the flattened inputs of a solve's solution, whose NaN makes all NaN
     """
 
-    cdef iop_callback data
+    cdef Data data
     cdef object keep
 
-    def __init__(self, bundle):
+    def __init__(self, bundle, solution=(0, 0)):
         self.keep = bundle
-        self.data.block = <iop_block_function> <uintptr_t> bundle.block_address
-        self.data.ctx = NULL
+        self.data.callback.block = <iop_block_function> <uintptr_t> bundle.block_address
+        self.data.callback.ctx = NULL
+        self.data.solution_begin, self.data.solution_end = solution
 
     @property
     def run_address(self):

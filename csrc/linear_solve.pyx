@@ -41,6 +41,14 @@ cdef struct Data:
     const int32_t *columns
 
 
+cdef inline bint has_nan(const double *x, int64_t n) noexcept nogil:
+    cdef int64_t i
+    for i in range(n):
+        if x[i] != x[i]:
+            return True
+    return False
+
+
 cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                            const int64_t *input_strides, double *const *outputs, int32_t *status,
                            int64_t *stats) noexcept nogil:

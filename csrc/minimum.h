@@ -274,7 +274,8 @@ static double iop_propose_step(const iop_minimum *s, iop_minimum_workspace *w, d
     return -iop_model_change(s, w, w->step);
 }
 
-/* Cholesky factor of the free unknowns' Hessian, the identity for the others; returns n, or where it is not positive. */
+/* Cholesky factor of the free unknowns' Hessian, the identity for the others; returns n, or the order of the first leading
+ * minor that is not positive. */
 static int64_t iop_factorise_free(const iop_minimum *s, iop_minimum_workspace *w, double *defect) {
     const int64_t n = s->n;
     double *masked = w->region.matrix;

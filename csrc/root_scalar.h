@@ -42,7 +42,7 @@ typedef struct {
     double positive[IOP_ROW];      /* end of the bracket with a positive residual */
     double step[IOP_ROW];          /* last step */
     double step_before[IOP_ROW];   /* the step before that */
-    double initial[IOP_ROW];       /* smaller |F| of the two ends at the start */
+    double previous[IOP_ROW];      /* |F| at the iterate before, at the start the smaller one of the two ends */
     double iterations[IOP_ROW];
     double bisections[IOP_ROW];    /* bisections in a row; -1 while the lane does not iterate */
     int64_t n_stuck;                 /* active lanes that have bisected three times in a row */
@@ -154,7 +154,7 @@ static int64_t iop_root_open_brackets(iop_root_lanes *s, int64_t n, const double
         s->step_before[i] = b - a;
         s->bisections[i] = opened ? 0.0 : -1.0;
         initial[i] = opened ? iop_smaller(fabs(fa), fabs(fb)) : INFINITY;
-        s->initial[i] = initial[i];
+        s->previous[i] = initial[i];
         x[i] = opened ? inside : solution;
         code[i] = pending & !opened & !root ? failure : old;
         infinite += (old == IOP_PENDING) & !finite;
@@ -243,7 +243,7 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
         /* Loads first: a load inside a select would be a branch. */
         const double x = xs[i], value = f[i], old_negative = s->negative[i], old_positive = s->positive[i];
         const double last = s->step[i], before = s->step_before[i], bisections = s->bisections[i];
-        const double iterations = s->iterations[i];
+        const double iterations = s->iterations[i], previous = s->previous[i];
         const int active = bisections >= 0;
         const double negative = active & (value < 0) ? x : old_negative;
         const double positive = active & (value > 0) ? x : old_positive;
@@ -252,10 +252,11 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
         const double length = fabs(newton_step);
         const double middle = 0.5 * negative + 0.5 * positive;
         const int inside = (newton > iop_smaller(negative, positive)) & (newton < iop_larger(negative, positive));
-        /* A short step is convergence only where the residual has become small too: it is short at a pole, and
+        /* A short step is convergence only if the residual has become much smaller: it is short at a pole too, and
          * beside a steep step of the residual. */
-        const int small = (length <= rtol * fabs(x) + atol) & (fabs(value) <= 1e-4 * s->initial[i]);
-        const int crawling = length > 0.25 * fabs(x);
+        const int small =
+            (length <= rtol * fabs(x) + atol) & (fabs(value) <= 0.01 * previous) & (fabs(fx[i]) <= DBL_MAX);
+        const int crawling = length > 0.05 * fabs(x);
         const int take_newton = inside & ((length <= 0.5 * fabs(before)) | small);
         /* As a difference, because both may be infinite. */
         const int ended = small | (fabs(value) - 2 * DBL_EPSILON * scale[i] <= 0);
@@ -266,6 +267,7 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
         const double counted = take_newton ? slowly : bisections + 1;
         s->negative[i] = negative;
         s->positive[i] = positive;
+        s->previous[i] = value == value ? fabs(value) : previous;
         xs[i] = active ? next : x;
         s->step_before[i] = last;
         s->step[i] = next - x;
@@ -278,14 +280,14 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
     return remaining;
 }
 
-/* Care for lanes that have bisected several times in a row, or moved by Newton steps as long as a quarter of x (as
- * many as six: they halve a root of x**2 = p that is orders of magnitude away); returns how many stay active of
+/* Care for lanes that have bisected several times in a row, or moved by Newton steps that are no small part of x
+ * (they halve a root of x**2 = p that is orders of magnitude away); returns how many stay active of
  * `remaining`.
  *
  * A lane whose interval has collapsed to neighbouring numbers ends there; one whose residual is undefined in the middle
  * ends as NaN.  In a bracket that spans orders of magnitude the exponent is bisected instead of the value: the next
- * iterate is the geometric mean of the ends or, if one end is zero, nearer to zero by ever larger strides.  At most
- * some sixty steps lead from 1e300 to 1e-300. */
+ * iterate is the geometric mean of the ends or, if one end is zero or they have two signs, nearer to zero by ever larger
+ * strides.  At most some sixty steps lead from 1e300 to 1e-300. */
 static int64_t iop_root_help_stuck(iop_root_lanes *s, int64_t n, const double *f, int64_t remaining) {
     for (int64_t i = 0; i < n; i++) {
         if (s->bisections[i] < 3) continue;
@@ -300,9 +302,9 @@ static int64_t iop_root_help_stuck(iop_root_lanes *s, int64_t n, const double *f
         }
         if (low != 0 && (low > 0) == (high > 0)) {
             if (fabs(high) > 16 * fabs(low)) s->x[i] = copysign(sqrt(fabs(low)) * sqrt(fabs(high)), high);
-        } else if (low == 0) {
-            const double strides = s->bisections[i] < 12 ? s->bisections[i] : 12;
-            const double target = ldexp(high, -(int)(ldexp(1.0, (int)strides - 3)));
+        } else if (low == 0 || s->bisections[i] >= 6) {
+            const double begun = s->bisections[i] - (low == 0 ? 3 : 6), strides = begun < 9 ? begun : 9;
+            const double target = ldexp(high, -(int)(ldexp(1.0, (int)strides)));
             if (target != 0) s->x[i] = target;
         }
         s->step[i] += s->x[i] - previous;
@@ -325,7 +327,7 @@ static int64_t iop_root_compact(iop_root_lanes *s, int64_t n, int64_t rows, int6
     for (int64_t i = 0; i < n; i++)
         if (s->bisections[i] >= 0) keep[count++] = i;
     double *fields[] = {s->negative, s->positive,   s->step,      s->step_before,
-                        s->initial,  s->iterations, s->bisections};
+                        s->previous, s->iterations, s->bisections};
     for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++)
         for (int64_t i = 0; i < count; i++) fields[k][i] = fields[k][keep[i]];
     for (int64_t i = 0; i < count; i++) s->lane[i] = s->lane[keep[i]];

@@ -48,7 +48,7 @@ cdef extern from "root_scalar.h" nogil:
         double *positive
         double *step
         double *step_before
-        double *initial
+        double *previous
         double *iterations
         double *bisections
         int64_t *lane
@@ -191,7 +191,7 @@ cdef inline void set_bracket(Workspace *w, int64_t i, double x1, double f1, doub
     s.step[i] = fabs(x2 - x1)
     s.step_before[i] = s.step[i]
     w.initial[i] = fmin(fabs(f1), fabs(f2))
-    s.initial[i] = w.initial[i]
+    s.previous[i] = w.initial[i]
     s.bisections[i] = 0
     x = x1 - f1 / fx1 if fabs(f1) < fabs(f2) else x2 - f2 / fx2
     if not (fmin(x1, x2) < x < fmax(x1, x2)):
@@ -252,8 +252,8 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     cdef double fraction[IOP_ROW]
     cdef double reach[IOP_ROW]
     cdef double trying[IOP_ROW]
-    cdef double x, length
-    cdef bint slow
+    cdef double x, length, step
+    cdef bint slow, converging
     for i in range(n):
         trying[i] = w.code[i] == IOP_PENDING
         s.x[i] = fmin(fmax(w.guess[i], w.lower[i]), w.upper[i])
@@ -280,23 +280,28 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                 trying[i] = 0
                 continue
             if k == 0 or fabs(f[i]) <= fabs(f_base[i]) * (1 - 1e-4 * fmin(fraction[i], 1.0)):
-                slow = k > 0 and fraction[i] >= 1 and fabs(f[i] / fx[i]) > 0.5 * fabs(newton[i])
+                step = -f[i] / fx[i]
+                slow = k > 0 and fraction[i] >= 1 and fabs(step) > 0.5 * fabs(newton[i])
+                converging = k > 0 and fabs(step) <= 0.1 * fabs(newton[i])
                 reach[i] = fmin(2 * reach[i], 1024.0) if slow else 1
                 base[i] = x
                 f_base[i] = f[i]
                 fx_base[i] = fx[i]
                 fraction[i] = reach[i]
-                newton[i] = -f[i] / fx[i]
+                newton[i] = step
                 if f[i] == 0 or (isfinite(f[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
                     trying[i] = 0
                     continue
-                if fabs(newton[i]) <= root.rtol * fabs(x) + root.atol:
-                    s.x[i] = fmin(fmax(x + newton[i], w.lower[i]), w.upper[i])
+                # A short step is convergence only after a longer one: it is short on a plateau beside a steep step.
+                converging = converging or fabs(f[i]) <= iop_rounding(scale[i], fx[i], x)
+                if converging and isfinite(fx[i]) and fabs(step) <= root.rtol * fabs(x) + root.atol:
+                    s.x[i] = fmin(fmax(x + step, w.lower[i]), w.upper[i])
                     trying[i] = 0
                     continue
+                if not isfinite(f[i]) or not isfinite(fx[i]) or not isfinite(step):
+                    # Overflow: downhill by the sign of the slope, if it has one.
+                    newton[i] = 0.1 * fmax(fabs(x), 1.0) * (1.0 if f[i] * fx[i] < 0 else -1.0)
                 length = 100 * fmax(fabs(x), 1.0)
-                if not isfinite(newton[i]):
-                    newton[i] = -0.1 * fmax(fabs(x), 1.0)
                 newton[i] = fmin(fmax(newton[i], -length), length)
             else:
                 reach[i] = 1
@@ -304,7 +309,8 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                 fraction[i] = fmin(fraction[i], 1.0)
                 if fraction[i] < 1e-9:
                     trying[i] = 0
-                    s.x[i] = NAN        # left to the search
+                    # No step helps: the root is as good as rounding allows, or it is left to the search.
+                    s.x[i] = base[i] if fabs(newton[i]) <= 1e-10 * fabs(base[i]) else NAN
                     continue
             s.x[i] = base[i] + fraction[i] * newton[i]
             if s.x[i] <= w.lower[i]:

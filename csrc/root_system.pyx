@@ -197,7 +197,8 @@ cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
     if code == IOP_CONVERGED:
         code = newton(s, w)
         # Equations that depend on each other stop Newton's method near a solution, which deserves to be called singular.
-        if code == IOP_STALLED and iop_levenberg_marquardt(s, w, 1e-24, w.simplified) == IOP_CONVERGED:
+        if code == IOP_STALLED:
+            iop_levenberg_marquardt(s, w, 1e-24, w.simplified)
             code = newton(s, w)
     return code
 

@@ -5,7 +5,8 @@
  * p solves it if and only if (B + shift) p = -g with B + shift positive semidefinite, shift >= 0, and shift = 0 unless
  * |p| = radius.  Newton's method on 1/|p(shift)| - 1/radius = 0 between safeguards, and a direction of smallest
  * curvature where no such p is long enough (the hard case; g = 0 at a saddle point is one).
- * J. J. More and D. C. Sorensen, Computing a Trust Region Step, SIAM J. Sci. Stat. Comput. 4 (1983) 553, algorithm 3.14.
+ * J. J. More and D. C. Sorensen, Computing a Trust Region Step, SIAM J. Sci. Stat. Comput. 4 (1983) 553, algorithm
+ * 3.14.
  */
 #ifndef IMPLICITOPS_TRUST_REGION_H
 #define IMPLICITOPS_TRUST_REGION_H
@@ -79,12 +80,9 @@ static double iop_trust_region_step(iop_trust_region *t, double radius) {
             if (shift == 0 && high == 0) break;
         } else {
             for (int64_t i = 0; i < n; i++) t->step[i] = -t->gradient[i];
-            iop_forward(n, t->factor, t->step, 1);
-            const double energy = iop_dot(t->step, t->step, n);
-            iop_backward(n, n, t->factor, t->step, 1);
+            iop_cholesky_solve(n, t->factor, t->step, 1);
             const double length = sqrt(iop_dot(t->step, t->step, n));
-            if ((length <= radius && shift == 0) || fabs(length - radius) <= IOP_RADIUS_TOLERANCE * radius || energy != energy)
-                return shift;
+            if ((length <= radius && shift == 0) || fabs(length - radius) <= IOP_RADIUS_TOLERANCE * radius) return shift;
             if (length > 0) {
                 memcpy(t->direction, t->step, n * sizeof(double));
                 iop_forward(n, t->factor, t->direction, 1);

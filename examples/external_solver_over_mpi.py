@@ -3,8 +3,8 @@
     python examples/external_solver_over_mpi.py
     mpiexec -n 2 python -m mpi4py.futures examples/external_solver_over_mpi.py
 
-The solver is a finite-volume code for the temperature of a cooling fin. It knows nothing of PyMC3 and is given as it is:
-`implicitops.External` wraps it in the lines marked below. Six experiments with known heating power share the
+The solver is a finite-volume code for the temperature of a cooling fin. It knows nothing of PyMC3 and is given as it
+is: `implicitops.External` wraps it in the lines marked below. Six experiments with known heating power share the
 conductivity and the heat loss that are inferred; each evaluation of the model is a batch of six runs.
 """
 

@@ -1,8 +1,8 @@
 """What doctors believed before they saw the data: a penalised maximum-likelihood estimate inside a model.
 
-Each doctor sees how many of ten patients recovered at each of six doses of a drug, fits a logistic dose-response curve by maximum
-likelihood, and shrinks its slope towards what they believed before. From the slopes and intercepts that they report we
-infer that belief and how strongly they held it. The estimate is the minimum of the penalised negative log-likelihood.
+Each doctor sees how many of ten patients recovered at each of six doses of a drug, fits a logistic dose-response curve
+by maximum likelihood, and shrinks its slope towards what they believed before. From the estimates that they report we
+infer that belief and how strongly they held it. The estimate minimises the penalised negative log-likelihood.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 import sympy as sp
 
 import implicitops as iop
-
 import pymc3 as pm  # isort: skip  # after implicitops, which prepares the legacy stack
 
 DOSES, PATIENTS, N_DOCTORS = np.linspace(-1.5, 1.5, 6), 10, 40
@@ -43,9 +42,7 @@ def main() -> None:
         conviction = pm.Lognormal("strength", 1.0, 1.0)
         estimate = pm.Deterministic("estimate", ESTIMATE(prior_slope, conviction, counts))
         pm.Normal("reports", mu=estimate, sd=NOISE, observed=reports)
-        trace = pm.sample(
-            1000, tune=1000, chains=2, cores=1, random_seed=9, return_inferencedata=True
-        )
+        trace = pm.sample(1000, tune=1000, chains=2, cores=1, random_seed=9, return_inferencedata=True)
     print(az.summary(trace, var_names=["belief", "strength"]))
     draw(trace, reports, ESTIMATE(0.0, 1e-6, counts))
 

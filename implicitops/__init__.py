@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from implicitops.backends.failures import failures, reset_failures
 from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
 from implicitops.problems import External, FixedPoint, Minimum, Root
@@ -35,7 +36,9 @@ __all__ = [
     "SolveError",
     "SolveWarning",
     "Status",
+    "failures",
     "get_num_threads",
+    "reset_failures",
     "set_num_threads",
     "verify_grad",
 ]

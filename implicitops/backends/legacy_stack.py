@@ -57,9 +57,7 @@ class _RepairingFinder(MetaPathFinder):
             return self._with_repair(fullname, path, target)
         return None
 
-    def _with_repair(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
-    ) -> ModuleSpec | None:
+    def _with_repair(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
             if isinstance(finder, _RepairingFinder):
                 continue
@@ -107,9 +105,7 @@ def _choose_blas() -> None:
     config.blas_opt_info = _scipy_blas()
     if not config.blas_opt_info:
         # Theano now tries -lblas, then goes through NumPy's own BLAS, which is no slower for matrix products.
-        logging.getLogger("theano.tensor.blas").addFilter(
-            lambda record: "NumPy C-API" not in record.getMessage()
-        )
+        logging.getLogger("theano.tensor.blas").addFilter(lambda record: "NumPy C-API" not in record.getMessage())
 
 
 def _scipy_blas() -> dict[str, list[str]]:

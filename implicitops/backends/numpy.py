@@ -66,7 +66,9 @@ def solve(
     if failed and throw:
         cause = getattr(kernel_of(operation).kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
-        raise SolveError(_failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution) from cause
+        raise SolveError(
+            _failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution
+        ) from cause
     return solution
 
 

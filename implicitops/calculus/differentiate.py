@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import sympy as sp
 
@@ -32,11 +32,6 @@ def differentiate(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
 def gradient(expression: sp.Expr, symbols: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
     """Partial derivatives of one expression with respect to several Symbols."""
     return tuple(differentiate(expression, symbol) for symbol in symbols)
-
-
-def combine(factors: Sequence[sp.Expr], derivatives: Sequence[sp.Expr]) -> sp.Expr:
-    """Sum of products, skipping structural zeros so that 0 times NaN does not appear."""
-    return sp.Add(*(f * d for f, d in zip(factors, derivatives) if f != 0 and d != 0))
 
 
 def _expand_steps(expression: sp.Expr) -> sp.Expr:

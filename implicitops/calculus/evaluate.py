@@ -25,6 +25,19 @@ class Evaluate(Operation):
         """Symbols of each input, flattened."""
         raise NotImplementedError
 
+    @property
+    def solution_input(self) -> int | None:
+        """Which input is the solution of a solve; where that failed, all outputs are NaN."""
+        return None
+
+    @property
+    def solution_range(self) -> tuple[int, int]:
+        """Positions of that input among the flattened inputs."""
+        if self.solution_input is None:
+            return 0, 0
+        sizes = [math.prod(shape) for shape in self.input_shapes[: self.solution_input + 1]]
+        return sum(sizes[:-1]), sum(sizes)
+
     def write(self, tape: Tape) -> Outputs:
         """Write the outputs on a tape in terms of ``groups``; returns the values of each output, flattened."""
         raise NotImplementedError
@@ -65,6 +78,10 @@ class Pullback(Evaluate):
         return self.parent.input_shapes
 
     @property
+    def solution_input(self) -> int | None:
+        return self.parent.solution_input
+
+    @property
     def groups(self) -> Groups:
         return (*self.parent.groups, *seeds(self.parent.output_shapes, f"c{len(self.parent.groups)}"))
 
@@ -92,6 +109,10 @@ class Pushforward(Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return self.parent.output_shapes
+
+    @property
+    def solution_input(self) -> int | None:
+        return self.parent.solution_input
 
     @property
     def groups(self) -> Groups:

@@ -20,7 +20,7 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.calculus.differentiate import combine, differentiate, gradient, rounding_scale
+from implicitops.calculus.differentiate import rounding_scale
 from implicitops.calculus.equations import residuals_of
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
@@ -45,7 +45,9 @@ class ScalarRootRule:
     def residual_bundle(self) -> Bundle:
         """(x, p) to F, F_x and the scale of F's rounding error."""
         symbols, residual, x, _ = _canonical(self.problem)
-        return Bundle(symbols, (residual, differentiate(residual, x), rounding_scale(residual)))
+        tape = Tape()
+        value, scale = tape.add(residual), tape.add(rounding_scale(residual))
+        return tape.bundle(symbols, (value, *tape.reverse([(value, sp.S.One)], (x,)), scale))
 
     def start_bundle(self) -> Bundle:
         """Parameters to the bracket, or to domain and guess."""
@@ -62,13 +64,24 @@ class ScalarRootRule:
     def finish_bundle(self, derivatives: int) -> Bundle:
         """(x, p) to F, F_x, the scale, F_xx, and the derivatives of the root up to an order."""
         symbols, residual, x, parameters = _canonical(self.problem)
-        slope = differentiate(residual, x)
-        outputs = [residual, slope, rounding_scale(residual), differentiate(slope, x)]
-        first = sensitivities(self.problem) if derivatives >= 1 else ()
-        outputs.extend(first)
+        tape = Tape()
+        value, scale = tape.add(residual), tape.add(rounding_scale(residual))
+        slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters))
+        curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters))
+        outputs = [value, slope, scale, curvature]
+        first = [tape.add(-derivative / slope) for derivative in slopes]
+        if derivatives >= 1:
+            outputs.extend(first)
         if derivatives >= 2:
-            outputs.extend(_second_order(residual, slope, x, parameters, first))
-        return Bundle(symbols, tuple(outputs))
+            n = len(parameters)
+            second = [tape.reverse([(derivative, sp.S.One)], parameters) for derivative in slopes]
+            entries = {}
+            for j in range(n):
+                for k in range(j + 1):
+                    cross = mixed[j] * first[k] + mixed[k] * first[j] + curvature * first[j] * first[k]
+                    entries[j, k] = entries[k, j] = tape.add(-(second[j][k] + cross) / slope)
+            outputs.extend(entries[j, k] for j in range(n) for k in range(n))
+        return tape.bundle(symbols, tuple(outputs))
 
 
 @lru_cache(maxsize=256)
@@ -76,37 +89,6 @@ def _canonical(problem: Any) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol,
     statement = Statement(problem, problem.unknowns)
     (x,) = statement.unknowns
     return (x, *statement.parameters), residuals_of(problem, statement)[0], x, statement.parameters
-
-
-@lru_cache(maxsize=256)
-def sensitivities(problem: Any) -> tuple[sp.Expr, ...]:
-    """First derivatives of the root as expressions of (x, p)."""
-    _, residual, x, parameters = _canonical(problem)
-    slope = differentiate(residual, x)
-    return tuple(-d / slope for d in gradient(residual, parameters))
-
-
-def _second_order(
-    residual: sp.Expr,
-    slope: sp.Expr,
-    x: sp.Symbol,
-    parameters: tuple[sp.Symbol, ...],
-    first: tuple[sp.Expr, ...],
-) -> list[sp.Expr]:
-    curvature = differentiate(slope, x)
-    mixed = gradient(slope, parameters)
-    rows: dict[tuple[int, int], sp.Expr] = {}
-    for j, p_j in enumerate(parameters):
-        derivative = differentiate(residual, p_j)
-        for k in range(j + 1):
-            total = sp.Add(
-                differentiate(derivative, parameters[k]),
-                combine((mixed[j], mixed[k]), (first[k], first[j])),
-                combine((curvature * first[j],), (first[k],)),
-            )
-            rows[j, k] = rows[k, j] = -total / slope
-    n = len(parameters)
-    return [rows[j, k] for j in range(n) for k in range(n)]
 
 
 @dataclass(frozen=True)
@@ -126,6 +108,10 @@ class ScalarRootPullback(Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return self.problem.parameter_shapes
+
+    @property
+    def solution_input(self) -> int:
+        return len(self.problem.parameter_shapes)
 
     @property
     def groups(self) -> Groups:
@@ -157,6 +143,10 @@ class ScalarRootPushforward(Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return ((),)
+
+    @property
+    def solution_input(self) -> int:
+        return len(self.problem.parameter_shapes)
 
     @property
     def groups(self) -> Groups:

@@ -38,6 +38,11 @@ class Selection(Evaluate):
         return tuple(self.parent.output_shapes[k] for k in self.selected)
 
     @property
+    def solution_input(self) -> int | None:
+        """That of the whole."""
+        return self.parent.solution_input
+
+    @property
     def groups(self) -> Groups:
         """Inputs of the whole."""
         return self.parent.groups

@@ -48,6 +48,11 @@ class AtPoint(Operation):
         statement = self.equations.statement
         return (*statement.group(self.problem), statement.unknowns)
 
+    @property
+    def solution_input(self) -> int:
+        """Position of x among the inputs."""
+        return len(self.problem.parameter_shapes)
+
     def residuals_on(self, tape: Tape) -> list[sp.Expr]:
         """F written on a tape."""
         return [tape.add(residual) for residual in self.equations.residuals]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean
 
 from implicitops.calculus.differentiate import differentiate
 from implicitops.codegen import Bundle
@@ -43,11 +45,9 @@ class Tape:
     def _add(self, expression: sp.Expr) -> sp.Expr:
         if expression.is_Atom:
             return expression
-        if isinstance(expression, sp.Piecewise):
-            # Conditions are not differentiated through, so they stay as they are.
-            pieces = [(self.add(value), condition) for value, condition in expression.args]
-            expression = sp.Piecewise(*pieces, evaluate=False)
-        elif not expression.has(sp.core.relational.Relational):
+        # A Piecewise is one definition, differentiated piece by piece: the chain rule through its pieces would
+        # multiply a piece that is undefined here by the zero that switches it off.
+        if not any(isinstance(argument, (ExprCondPair, Boolean)) for argument in expression.args):
             expression = expression.func(*(self.add(argument) for argument in expression.args))
         if expression.is_Atom:
             return expression
@@ -70,7 +70,7 @@ class Tape:
     @staticmethod
     def _partial(definition: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
         others = [argument for argument in definition.args if argument != symbol]
-        # A Piecewise stays inside its sum or product, and may contain the symbol once more.
+        # What is not split into definitions may contain the symbol once more.
         if len(others) < len(definition.args) and not any(symbol in other.free_symbols for other in others):
             if definition.is_Add:
                 return sp.Integer(len(definition.args) - len(others))

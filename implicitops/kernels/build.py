@@ -78,7 +78,7 @@ def _build(operation: Operation) -> Any:
         return external_operation(operation)
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
-        kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle))
+        kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle), operation.solution_range)
     elif isinstance(operation, Solve):
         is_minimum = isinstance(operation.problem, Minimum)
         kernel = _minimum_kernel(operation) if is_minimum else _system_or_scalar(operation)

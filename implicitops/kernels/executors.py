@@ -43,7 +43,7 @@ class TransferError(TypeError):
     """A function cannot be sent to a worker."""
 
 
-class WorkerTraceback(Exception):  # noqa: N818  it is where an exception came from, not an exception of its own
+class WorkerTraceback(Exception):
     """Where an exception was raised in another process."""
 
 
@@ -68,30 +68,35 @@ class Workers:
         return _Batch(self, task, inputs).run(executor)
 
     def _executor(self) -> Executor | None:
+        """Executor to use, or None where calls are made in this process."""
         problem = self.problem
         if problem.executor is None:
             return None
         is_instance = isinstance(problem.executor, Executor)
         if isinstance(problem.executor, str) or (is_instance and problem.process != os.getpid()):  # ELSEWHERE
-            return self._here("its executor belongs to the process that made it. Pass a callable that returns one")
+            self._warn("its executor belongs to the process that made it. Pass a callable that returns one")
+            return None
         executor = problem.executor if is_instance else self._made()
         if isinstance(executor, ProcessPoolExecutor) and multiprocessing.current_process().daemon:
-            return self._here("this process is daemonic and may not start others. Sample with cores=1")
+            self._warn("this process is daemonic and may not start others. Sample with cores=1")
+            return None
         return executor
 
     def _made(self) -> Executor:
+        """Executor of this process that the problem's callable makes, or has made."""
         with _lock:
             executor = _pools.get(self._pool)
             if executor is None:
-                executor = _pools[self._pool] = self.problem.executor()
-        if not isinstance(executor, Executor):
-            raise TypeError(
-                f"the executor of {self.problem!r} must be a concurrent.futures.Executor; "
-                f"{self.problem.executor!r:.80} returned {executor!r:.80}."
-            )
+                executor = self.problem.executor()
+                if not isinstance(executor, Executor):
+                    raise TypeError(
+                        f"the executor of {self.problem!r} must be a concurrent.futures.Executor; "
+                        f"{self.problem.executor!r:.80} returned {executor!r:.80}."
+                    )
+                _pools[self._pool] = executor
         return executor
 
-    def _here(self, reason: str) -> None:
+    def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
             warnings.warn(
@@ -234,6 +239,15 @@ def _portable(cause: BaseException) -> tuple[BaseException, str]:
     except Exception:  # an exception class may be anything
         copy = None
     return copy if type(copy) is type(cause) else RuntimeError(f"{type(cause).__name__}: {cause}"), text
+
+
+def shutdown_executors() -> None:
+    """Shut down every executor that was made from a callable in this process; the next batch makes a new one."""
+    with _lock:
+        made = list(_pools.values())
+        _pools.clear()
+    for executor in made:
+        executor.shutdown()
 
 
 def _forget_pools() -> None:

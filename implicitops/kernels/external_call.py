@@ -113,6 +113,7 @@ def _real_array(answer: Any, role: str, shape: Shape) -> np.ndarray:
         ) from None
     if array.dtype.kind not in "fiub" or array.shape != shape:
         raise WrongResultError(
-            f"{role} must return real numbers of shape {shape}; got dtype {array.dtype}, shape {array.shape}: {answer!r:.80}."
+            f"{role} must return real numbers of shape {shape}; got dtype {array.dtype}, shape {array.shape}: "
+            f"{answer!r:.80}."
         )
     return array.astype(np.float64, copy=False)

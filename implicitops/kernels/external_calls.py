@@ -171,8 +171,8 @@ class Calls:
             values = calls.values(there) if code.jacobian is None else None
             return calls.jacobian(there, values)[0].reshape(len(there), -1)
 
-        hessian, error = self.differences(points, code.n * code.p, jacobian)
-        return tuple((a.reshape(shape) + a.reshape(shape).swapaxes(2, 3)) / 2 for a in (hessian, error))  # type: ignore[return-value]
+        full, error = self.differences(points, code.n * code.p, jacobian)
+        return _symmetric(full.reshape(shape)), _symmetric(error.reshape(shape))
 
     def differences(
         self, points: np.ndarray, n: int, function: Callable[[Calls, np.ndarray], np.ndarray]
@@ -270,3 +270,8 @@ class Calls:
                 if not attempts_left:
                     self.fail(rows, Status.EXTERNAL_ERROR, error)
         return True
+
+
+def _symmetric(matrices: np.ndarray) -> np.ndarray:
+    symmetric: np.ndarray = (matrices + matrices.swapaxes(-1, -2)) / 2
+    return symmetric

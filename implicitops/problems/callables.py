@@ -31,6 +31,9 @@ ARRAY_SIGNATURES = ("double (int, double *)", "double (int, double *, void *)")
 
 MAX_SCALARS = 4
 
+#: The base of ctypes function pointers, which has no public name.
+_FUNCTION_POINTER: Any = ctypes.CFUNCTYPE(None).__mro__[1]
+
 _tokens: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
@@ -163,7 +166,7 @@ def as_code(code: Any, role: str, context: int | None) -> Any:
         capsule = tuple.__getitem__(code, 0)
         address, own_context = _capsule_pointers(capsule)
         return _c_function(address, code.signature, own_context or context or 0, role, code)
-    if isinstance(code, ctypes._CFuncPtr):
+    if isinstance(code, _FUNCTION_POINTER):
         address = ctypes.cast(code, ctypes.c_void_p).value or 0
         return _c_function(address, _ctypes_signature(code, role), context or 0, role, code)
     if isinstance(code, (int, np.integer)) and not isinstance(code, bool):
@@ -239,7 +242,7 @@ def _capsule_pointers(capsule: Any) -> tuple[int, int]:
 
 
 class _SymbolInformation(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012  a ctypes declaration
+    _fields_ = [
         ("library", ctypes.c_char_p),
         ("base", ctypes.c_void_p),
         ("symbol", ctypes.c_char_p),
@@ -266,4 +269,3 @@ def _exported_name(address: int, likely: str) -> tuple[str, str]:
     except (OSError, AttributeError):  # the program itself, or a name of Python's
         chosen = None
     return (library, likely) if chosen == address else ("", "")
-

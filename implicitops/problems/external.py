@@ -281,7 +281,9 @@ def _require_callable_with(problem: External, role: str, n_results: int) -> None
 
 def _require_c_function_fits(problem: External, code: CFunction, role: str, n_results: int) -> None:
     if problem.vectorized:
-        raise ProblemError(f"vectorized=True is for Python functions; {role} is a C function, which needs no such help.")
+        raise ProblemError(
+            f"vectorized=True is for Python functions; {role} is a C function, which needs no such help."
+        )
     if not code.is_block and n_results != 1:
         raise ProblemError(
             f"{role} must return {n_results} numbers, but {code.signature!r} returns one. "

@@ -82,9 +82,7 @@ def second_order(mode: str) -> Checker:
     def check(case: Case, rng: np.random.Generator) -> Check:
         u, v, w = _directions(case, rng)
         shape = np.shape(case.differentiable.value(case.arguments))
-        result = case.differentiable.second(
-            mode, case.arguments, u.reshape(shape), case.shaped(v), case.shaped(w)
-        )
+        result = case.differentiable.second(mode, case.arguments, u.reshape(shape), case.shaped(v), case.shaped(w))
         true, bound = case.stacked("hessian"), case.stacked("hessian_bound")
         rounding = 16 * EPS
         if isinstance(result, list):
@@ -105,9 +103,8 @@ def second_order(mode: str) -> Checker:
 def _directions(case: Case, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random cotangents (n, m) and two sets of tangents (n, p) that are neither small nor orthogonal to an axis."""
     n, m, p = case.n_points, case.n_outputs, sum(case.sizes)
-    return tuple(  # type: ignore[return-value]
-        rng.uniform(0.5, 1.5, (n, k)) * rng.choice([-1.0, 1.0], (n, k)) for k in (m, p, p)
-    )
+    u, v, w = (rng.uniform(0.5, 1.5, (n, k)) * rng.choice([-1.0, 1.0], (n, k)) for k in (m, p, p))
+    return u, v, w
 
 
 def _float32_factor(case: Case) -> float:

@@ -18,6 +18,7 @@ from implicitops.problems.root import Root
 from implicitops.status import Solution
 from implicitops.testing.case import Case, compare, compare_to
 from implicitops.testing.checks_derivatives import same_bits
+from implicitops.testing.differentiation import NotAvailableError
 from implicitops.testing.reference import RootReference
 from implicitops.testing.report import Check
 
@@ -51,11 +52,12 @@ def hessian(problem: Problem, case: Case, order: int) -> Check:
 
 
 def symmetry(problem: Problem, case: Case, order: int) -> Check:
-    """The Hessian equals its transpose, to the last bit."""
+    """The Hessian equals its transpose, as far as the accuracy of both allows."""
     computed = _hessian(problem, case)
-    transposed = np.swapaxes(computed, -1, -2)
-    passed = same_bits(computed, transposed)
-    return Check("numpy: hessian symmetric", passed, reason="" if passed else "it differs from its transpose")
+    transposed = np.swapaxes(computed, -1, -2).astype(object) * mpmath.mpf(1)
+    check = compare_to(case, "hessian symmetric", computed, transposed, case.stacked("hessian_bound"))
+    reason = "" if check.passed else "it differs from its transpose"
+    return Check(check.name, check.passed, check.error, check.tolerance, check.where, reason)
 
 
 def _hessian(problem: Problem, case: Case) -> np.ndarray:
@@ -113,8 +115,11 @@ def error_estimate(problem: Problem, case: Case, order: int) -> Check:
 def orders_agree(problem: Problem, case: Case, order: int) -> Check:
     """Value and Jacobian do not depend on which derivatives are asked for."""
     plain, first, second = (_solve(problem, case, k) for k in range(3))
+    assert first.jacobian is not None
+    assert second.jacobian is not None
     passed = same_bits(plain.value, first.value) and same_bits(plain.value, second.value)
-    passed = passed and np.allclose(first.jacobian, second.jacobian, rtol=1e-13, atol=0, equal_nan=True)
+    bound = 2 * case.stacked("jacobian_bound").astype(float).reshape(first.jacobian.shape)
+    passed = passed and bool(np.all(abs(first.jacobian - second.jacobian) <= bound))
     reason = "" if passed else "solve(derivatives=0), 1 and 2 give different values or Jacobians"
     return Check("numpy: orders agree", passed, reason=reason)
 
@@ -216,13 +221,16 @@ def tolerance_ladder(problem: Problem, case: Case, order: int) -> Check:
             true, bound = case.stacked(field), case.stacked(f"{field}_bound")
             check = compare_to(case, f"tolerance ladder, {field}", computed, true, bound + rtol / 10 * abs(true))
             if not check.passed:
-                return Check(last.name, False, check.error, check.tolerance, check.where, f"rtol={rtol}: {check.reason}")
+                return Check(
+                    last.name, False, check.error, check.tolerance, check.where, f"rtol={rtol}: {check.reason}"
+                )
             last = Check(last.name, True, check.error, check.tolerance, check.where)
     return last
 
 
 def _as_root(problem: Problem) -> Root:
-    assert isinstance(problem, Root)
+    if not isinstance(problem, Root) or problem.is_vector:
+        raise NotAvailableError("this check is for a scalar Root")
     return problem
 
 
@@ -243,5 +251,11 @@ SECOND_ORDER: tuple[Checker, ...] = (hessian, symmetry)
 
 
 def run(problem: Problem, case: Case, order: int) -> list[Check]:
-    """All checks of solve() up to an order."""
-    return [check(problem, case, order) for check in (*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ()))]
+    """All checks of solve() up to an order; one that does not fit the kind of problem is marked as skipped."""
+    checks = []
+    for check in (*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())):
+        try:
+            checks.append(check(problem, case, order))
+        except NotAvailableError as missing:
+            checks.append(Check(f"numpy: solve, {check.__name__.replace('_', ' ')}", None, reason=str(missing)))
+    return checks

@@ -69,7 +69,10 @@ def precise_derivatives(
         hessian[:, j, j] = (above[j] - 2 * centre + below[j]) / steps[j] ** 2
         for k in range(j):
             mixed = (
-                shifted((j, 1), (k, 1)) - shifted((j, 1), (k, -1)) - shifted((j, -1), (k, 1)) + shifted((j, -1), (k, -1))
+                shifted((j, 1), (k, 1))
+                - shifted((j, 1), (k, -1))
+                - shifted((j, -1), (k, 1))
+                + shifted((j, -1), (k, -1))
             )
             hessian[:, j, k] = hessian[:, k, j] = mixed / (4 * steps[j] * steps[k])
     # What differences leave of a second derivative that is zero.

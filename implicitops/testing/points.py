@@ -32,13 +32,12 @@ def problem_arguments(problem: Problem, at: Any) -> tuple[np.ndarray, ...]:
         points = [_point(p, n_arguments, problem.parameter_names) for p in _points(at, n_arguments)]
         values = tuple(np.array([p[k] for p in points], dtype=np.float64) for k in range(n_arguments))
     shapes = problem.parameter_shapes
-    batch, arrays, strides = as_batch(values, shapes, problem.parameter_names)
+    batch, arrays, _ = as_batch(values, shapes, problem.parameter_names)
     n = int(np.prod(batch, dtype=int))
     if n == 0:
         raise ArgumentError(f"at must contain at least one point; got {at!r:.80}.")
     return tuple(
-        np.ascontiguousarray(np.broadcast_to(a.reshape(-1, *shape), (n, *shape)))
-        for a, shape in zip(arrays, shapes)
+        np.ascontiguousarray(np.broadcast_to(a.reshape(-1, *shape), (n, *shape))) for a, shape in zip(arrays, shapes)
     )
 
 
@@ -66,7 +65,7 @@ def function_points(at: Any, names: Sequence[str] = ()) -> list[tuple[np.ndarray
 
 
 def _points(at: Any, n_arguments: int) -> Sequence[Any]:
-    if np.isscalar(at) or isinstance(at, np.ndarray) and at.ndim == 0:
+    if np.isscalar(at) or (isinstance(at, np.ndarray) and at.ndim == 0):
         return [at]
     if isinstance(at, tuple) and n_arguments > 1 and len(at) == n_arguments and all(map(np.isscalar, at)):
         return [at]

@@ -77,7 +77,9 @@ def catalogue() -> tuple[KnownRoot, ...]:
     return tuple(collection)
 
 
-def _add(collection: list[KnownRoot], name: str, problem: Root, points: list[Any], tags: str, exact: Any = None) -> None:
+def _add(
+    collection: list[KnownRoot], name: str, problem: Root, points: list[Any], tags: str, exact: Any = None
+) -> None:
     words = {tag.strip() for tag in tags.split(",")} | ({"closed form"} if exact else set())
     unknown = words - set(TAGS)
     if unknown:
@@ -175,7 +177,9 @@ def _flow_and_heat(to: list[KnownRoot]) -> None:
     x, p = _x, _p
     f, roughness, reynolds = sp.symbols("f k Re")
     inner = roughness / sp.Float(3.7) + sp.Float(2.51) / (reynolds * sp.sqrt(f))
-    colebrook = Root(1 / sp.sqrt(f) + 2 * sp.log(inner, 10), f, [roughness, reynolds], bracket=(sp.Rational(1, 1000), 1))
+    colebrook = Root(
+        1 / sp.sqrt(f) + 2 * sp.log(inner, 10), f, [roughness, reynolds], bracket=(sp.Rational(1, 1000), 1)
+    )
     points: list[Any] = [(1e-4, 1e5), (0.0, 4e3), (0.05, 1e8), (1e-6, 1e7)]
     _add(to, "Colebrook", colebrook, points, "basic")
     depth, discharge, width, slope, n = sp.symbols("y Q b S n")
@@ -190,7 +194,9 @@ def _flow_and_heat(to: list[KnownRoot]) -> None:
     fin = Root(x * sp.tan(x) - p, x, [p], bracket=(0, sp.pi / 2))
     _add(to, "Biot eigenvalue", fin, [1.0, 1e-6, 1e3], "pole, many roots")
     fan = (x + 1) ** 2 * (2 * p + x - 1) / (x**2 * (p + 1)) - _q  # a rational function with a minimum
-    _add(to, "rational", Root(fan, x, [p, _q], bracket=(sp.Rational(1, 100), 1)), [(1.5, 9.0), (1.2, 20.0)], "many roots")
+    _add(
+        to, "rational", Root(fan, x, [p, _q], bracket=(sp.Rational(1, 100), 1)), [(1.5, 9.0), (1.2, 20.0)], "many roots"
+    )
 
 
 def _chemistry(to: list[KnownRoot]) -> None:
@@ -207,7 +213,9 @@ def _chemistry(to: list[KnownRoot]) -> None:
     _add(to, "Rachford-Rice", rice, points, "vector parameter")
     substrate = sp.Symbol("S")
     s0, km, vmax, t = sp.symbols("S0 Km Vmax t")
-    menten = Root(substrate - s0 + km * sp.log(substrate / s0) + vmax * t, substrate, [s0, km, vmax, t], bracket=(0, s0))
+    menten = Root(
+        substrate - s0 + km * sp.log(substrate / s0) + vmax * t, substrate, [s0, km, vmax, t], bracket=(0, s0)
+    )
     points = [(1.0, 0.5, 0.1, 3.0), (10.0, 0.01, 1.0, 5.0), (1.0, 1.0, 1.0, 100.0)]
     _add(to, "Michaelis-Menten", menten, points, "pole, multiscale", _schnell_mendoza)
     h, ka, c = sp.symbols("h Ka C")
@@ -240,7 +248,7 @@ def _normal(x: Any) -> Any:
 def _statistics(to: list[KnownRoot]) -> None:
     x, p, q = _x, _p, _q
     mixture = q * _normal(x) + (1 - q) * _normal((x - _r) / _s) - p
-    points = [(0.5, 0.3, 2.0, 0.5), (0.01, 0.5, 5.0, 1.0), (0.999, 0.9, 3.0, 0.1)]
+    points: list[Any] = [(0.5, 0.3, 2.0, 0.5), (0.01, 0.5, 5.0, 1.0), (0.999, 0.9, 3.0, 0.1)]
     _add(to, "mixture quantile", Root(mixture, x, [p, q, _r, _s], guess=_r / 2), points, "guess, special function")
     tail = Root(sp.erfc(x) - p, x, [p], bracket=(-6, 27))
     points_tail = [0.5, 1.9, 1e-10, 1e-200]
@@ -266,7 +274,9 @@ def _finance(to: list[KnownRoot]) -> None:
     _add(to, "implied volatility", volatility, points, "special function")
     y, coupon, value = sp.symbols("y c P")
     bond = sum(coupon / (1 + y) ** k for k in range(1, 11)) + 100 / (1 + y) ** 10 - value
-    _add(to, "bond yield", Root(bond, y, [coupon, value], guess=0.05), [(5.0, 100.0), (0.0, 60.0), (8.0, 130.0)], "guess")
+    _add(
+        to, "bond yield", Root(bond, y, [coupon, value], guess=0.05), [(5.0, 100.0), (0.0, 60.0), (8.0, 130.0)], "guess"
+    )
 
 
 def _hard(to: list[KnownRoot]) -> None:

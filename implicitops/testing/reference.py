@@ -100,13 +100,14 @@ class RootReference:
         with mpmath.workdps(digits_for(parameters)):
             root = self._root_near(point, near)
             slope = self._slope(root, point)
-        with mpmath.workdps(self._digits(point, root, slope)):
+        with mpmath.workdps(self._digits(point, root, slope) if order > 0 else 120):
             value, jacobian, hessian = precise_derivatives(
                 lambda there: [self._follow(there, root, slope)], point, order
             )
         with mpmath.workdps(60):
-            bounds = self._bounds(root, slope, point, jacobian, hessian)
-        return ReferencePoint(value, bounds[0], jacobian, bounds[1], hessian, bounds[2])
+            error = self._step_bound(root, slope, point)
+            bounds = self._bounds(root, error, point, jacobian, hessian)
+        return ReferencePoint(value, np.array([SAFETY * error], dtype=object), jacobian, bounds[0], hessian, bounds[1])
 
     def residual_at(self, x: float, parameters: Sequence[float]) -> tuple[Any, Any]:
         """Residual of a solution in double precision, exactly evaluated, and the bound that rounding explains."""
@@ -134,8 +135,10 @@ class RootReference:
             value = self._evaluate(x, *point)
         except (ZeroDivisionError, ValueError, OverflowError):
             return mpmath.nan
-        return value.real if isinstance(value, mpmath.mpc) and value.imag == 0 else (
-            mpmath.nan if isinstance(value, mpmath.mpc) else mpmath.mpf(value)
+        return (
+            value.real
+            if isinstance(value, mpmath.mpc) and value.imag == 0
+            else (mpmath.nan if isinstance(value, mpmath.mpc) else mpmath.mpf(value))
         )
 
     def _root_near(self, point: Sequence[Any], near: float) -> Any:
@@ -145,7 +148,8 @@ class RootReference:
             return centre
         width = abs(centre) * mpmath.mpf(2) ** -54 if centre != 0 else mpmath.mpf(10) ** -320
         # Near zero a root is found to an absolute, not to a relative accuracy.
-        error = self._step_bound(centre, self._slope(centre, point), point)
+        slope = self._slope(centre, point)
+        error = self._step_bound(centre, slope, point) if slope != 0 else mpmath.nan
         widest = max(abs(centre) / 4, 16 * error if mpmath.isfinite(error) else 0)
         while width < widest:
             low, high = centre - width, centre + width
@@ -206,13 +210,11 @@ class RootReference:
         return (error + 4 * UNIT * terms) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1074
 
     def _bounds(
-        self, root: Any, slope: Any, point: Sequence[Any], jacobian: np.ndarray | None, hessian: np.ndarray | None
+        self, root: Any, error: Any, point: Sequence[Any], jacobian: np.ndarray | None, hessian: np.ndarray | None
     ) -> list[np.ndarray | None]:
-        error = self._step_bound(root, slope, point)
         values = dict(zip(self.symbols, [(root, error), *((v, mpmath.mpf(0)) for v in point)]))
         first, second = self._derivative_expressions
         return [
-            np.array([SAFETY * error], dtype=object),
             None if jacobian is None else _bounds_of(first, values, jacobian),
             None if hessian is None else _bounds_of(second, values, hessian),
         ]

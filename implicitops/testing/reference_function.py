@@ -56,7 +56,7 @@ class FunctionReference:
                 return self._precise(point, order)
         return self._extrapolated(point, order)
 
-    def _call(self, variables: Sequence[Any]) -> np.ndarray:
+    def _call(self, variables: Sequence[Any]) -> Any:
         arguments, position = [], 0
         for shape in self.shapes:
             size = int(np.prod(shape, dtype=int))
@@ -102,9 +102,7 @@ class FunctionReference:
         if order < 2 or hessian is None:
             return ReferencePoint(value, value_bound, jacobian, jacobian_bound)
         scale = abs(hessian).max(axis=(-2, -1), keepdims=True)
-        return ReferencePoint(
-            value, value_bound, jacobian, jacobian_bound, hessian, 1e-11 * (abs(hessian) + 0 * scale)
-        )
+        return ReferencePoint(value, value_bound, jacobian, jacobian_bound, hessian, 1e-11 * (abs(hessian) + 0 * scale))
 
     def _extrapolated(self, point: np.ndarray, order: int) -> ReferencePoint:
         def function(variables: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,9 @@ def _validated(backends: Sequence[str] | None, is_problem: bool) -> tuple[str, .
     if backends is None:
         return ("numpy",) if is_problem else ("theano",)
     if isinstance(backends, str):
-        raise ArgumentError(f"backends must be a sequence of names; got the string {backends!r}. Write ({backends!r},).")
+        raise ArgumentError(
+            f"backends must be a sequence of names; got the string {backends!r}. Write ({backends!r},)."
+        )
     for name in backends:
         if name not in BACKENDS:
             raise ArgumentError(
@@ -128,9 +131,13 @@ def _problem_checks(
     seed: int,
 ) -> list[Check]:
     arguments = problem_arguments(problem, at)
+    try:
+        truth = reference_of(problem) if reference is None else FunctionReference(reference, problem.parameter_shapes)
+    except NoReferenceError as error:
+        raise ArgumentError(str(error)) from None
     solution = problem.solve(*arguments, throw=False)
-    checks, references = [], []
-    truth = reference_of(problem) if reference is None else FunctionReference(reference, problem.parameter_shapes)
+    checks: list[Check] = []
+    references: dict[int, ReferencePoint] = {}
     rows = np.concatenate([a.reshape(len(a), -1) for a in arguments], axis=1)
     for i, status in enumerate(np.ravel(solution.status)):
         where = ", ".join(f"{name}={a[i]!r}" for name, a in zip(problem.parameter_names, arguments))
@@ -138,15 +145,15 @@ def _problem_checks(
             reason = f"no solution: {status.value} ({status!r})"
             checks.append(Check(f"solver at point {i}", False, where=where, reason=reason, solver_failure=True))
             continue
-        found = _reference_or_check(
-            lambda i=i: truth.at(list(rows[i]), near=float(solution.value[i]), order=order), f"point {i}", where  # type: ignore[misc]
-        )
-        (checks if isinstance(found, Check) else references).append(found if isinstance(found, Check) else (i, found))
+        found = _reference_or_check(partial(truth.at, list(rows[i]), solution.value[i], order), f"point {i}", where)
+        if isinstance(found, Check):
+            checks.append(found)
+        else:
+            references[i] = found
     if not references:
         return checks
-    kept = [i for i, _ in references]
-    good = tuple(np.ascontiguousarray(a[kept]) for a in arguments)
-    points = tuple(r for _, r in references)
+    good = tuple(np.ascontiguousarray(a[list(references)]) for a in arguments)
+    points = tuple(references.values())
     for backend in backends:
         case = Case(_differentiable(problem, backend, good), good, problem.parameter_names, True, points, rtol)
         if backend == "numpy":
@@ -200,7 +207,7 @@ def _function_checks(
     for i, arguments in enumerate(points):
         variables = [float(v) for a in arguments for v in np.ravel(a)]
         where = ", ".join(f"{name}={a!r}" for name, a in zip(names, arguments))
-        found = _reference_or_check(lambda v=variables: truth.at(v, order=order), f"point {i}", where)  # type: ignore[misc]
+        found = _reference_or_check(partial(truth.at, variables, None, order), f"point {i}", where)
         if isinstance(found, Check):
             checks.append(found)
             continue

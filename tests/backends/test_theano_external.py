@@ -14,10 +14,6 @@ from implicitops.calculus.external import DerivativeError
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
-from implicitops.backends.legacy_stack import prepare
-
-prepare()
-
 import theano
 import theano.tensor as tt
 
@@ -51,7 +47,7 @@ def problem(**options):
     return iop.External(product, inputs={"a": (), "v": (2,)}, outputs=(2,), **options)
 
 
-@pytest.fixture()
+@pytest.fixture
 def variables():
     a, v = tt.dvector("a"), tt.dmatrix("v")
     return a, v
@@ -114,7 +110,7 @@ class TestPythonFunction:
 class TestCFunction:
     """It has C code in the graph; the error function stands for existing code."""
 
-    @pytest.fixture()
+    @pytest.fixture
     def error_function(self):
         if not sys.platform.startswith("linux"):
             pytest.skip("needs libm.so.6")

@@ -128,6 +128,10 @@ class TestFailures:
         for pulled in f.vjp(arguments, np.ones((2, 2))):
             assert np.isnan(pulled).tolist() == [False, True]
         assert np.isnan(f.jvp(arguments, arguments)).tolist() == [[False, False], [True, True]]
+        scalar = NumpyDifferentiable(Minimum(p * x**2 - q * x, x, [p, q], guess=0, on_failure="nan"))
+        for pulled in scalar.vjp(arguments, np.ones(2)):
+            assert np.isnan(pulled).tolist() == [False, True]
+        assert np.isnan(scalar.jvp(arguments, arguments)).tolist() == [False, True]
 
 
 class TestBatchEqualsLoop:

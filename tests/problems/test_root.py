@@ -270,7 +270,11 @@ class TestIsAValue:
             "print(iop.Root(x**2 - p*q, x, [p, q], bracket=(0, 1 + p*q)).key)"
         )
         result = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7", "PYTHONPATH": "."}
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": "7", "PYTHONPATH": "."},
         )
         assert result.stdout.strip() == self.problem.key
 

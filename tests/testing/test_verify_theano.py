@@ -32,7 +32,16 @@ class TestProblems:
         problem = iop.Root(mu + mu * sp.exp(theta * mu) - 1, mu, [theta], bracket=(0, 1))
         report = verify_grad(problem, {"theta": [0.2, 1e-5, 1e5]}, order=2, backends=("numpy", "theano"))
         names = {check.name for check in report}
-        for product in ("value", "vjp", "jvp", "dot product", "order 2, ff", "order 2, fr", "order 2, rf", "order 2, rr"):
+        for product in (
+            "value",
+            "vjp",
+            "jvp",
+            "dot product",
+            "order 2, ff",
+            "order 2, fr",
+            "order 2, rf",
+            "order 2, rr",
+        ):
             assert {f"numpy: {product}", f"theano: {product}"} <= names
         assert not [check.name for check in report if check.passed is None]
 

@@ -20,6 +20,11 @@ def _apply(operation: Operation, *values: np.ndarray) -> list[np.ndarray]:
     return evaluate(operation, values)
 
 
+def _with_zeros(results: Sequence[np.ndarray | None], like: Arrays) -> list[np.ndarray]:
+    """Results of a program, with arrays of zeros where a program says only "zero"."""
+    return [np.zeros_like(a) if r is None else r for r, a in zip(results, like)]
+
+
 def push(program: Program, inputs: Arrays, tangents: Arrays) -> list[np.ndarray]:
     """Tangents of a program's results: forward mode through its steps."""
     values, moved = list(inputs), list(tangents)
@@ -27,9 +32,10 @@ def push(program: Program, inputs: Arrays, tangents: Arrays) -> list[np.ndarray]
         arguments = [values[i] for i in step.arguments]
         outputs = _apply(step.operation, *arguments)
         rule = step.operation.jvp()
-        moved.extend(rule.replay([*arguments, *outputs, *(moved[i] for i in step.arguments)], _apply))
+        results = rule.replay([*arguments, *outputs, *(moved[i] for i in step.arguments)], _apply)
+        moved.extend(_with_zeros(results, outputs))
         values.extend(outputs)
-    return [moved[i] for i in program.results]
+    return [np.zeros_like(inputs[k]) if i is None else moved[i] for k, i in enumerate(program.results)]
 
 
 def pull(program: Program, inputs: Arrays, cotangents: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -40,8 +46,9 @@ def pull(program: Program, inputs: Arrays, cotangents: Sequence[np.ndarray]) -> 
         first_outputs.append(len(values))
         values.extend(_apply(step.operation, *(values[i] for i in step.arguments)))
     pulled = [np.zeros_like(v) for v in values]
-    for i, cotangent in zip(program.results, cotangents):
-        pulled[i] = pulled[i] + cotangent
+    for result, seed in zip(program.results, cotangents):
+        if result is not None:
+            pulled[result] = pulled[result] + seed
     for step, first in zip(reversed(program.steps), reversed(first_outputs)):
         last = first + len(step.operation.output_shapes)
         arguments = [values[i] for i in step.arguments]
@@ -70,7 +77,7 @@ def after_solving(operation: Operation, rule: Program) -> Program:
 
     steps = [Step(operation, tuple(range(n)))]
     steps += [Step(step.operation, tuple(position(i) for i in step.arguments)) for step in rule.steps]
-    return Program(n_inputs, tuple(steps), tuple(position(i) for i in rule.results))
+    return Program(n_inputs, tuple(steps), tuple(None if i is None else position(i) for i in rule.results))
 
 
 class NumpyDifferentiable(Differentiable):
@@ -91,11 +98,11 @@ class NumpyDifferentiable(Differentiable):
 
     def vjp(self, arguments: Arrays, cotangent: np.ndarray) -> list[np.ndarray]:
         value = self.value(arguments)
-        return self.operation.vjp().replay([*arguments, value, cotangent], _apply)
+        return _with_zeros(self.operation.vjp().replay([*arguments, value, cotangent], _apply), arguments)
 
     def jvp(self, arguments: Arrays, tangents: Arrays) -> np.ndarray:
         value = self.value(arguments)
-        return self.operation.jvp().replay([*arguments, value, *tangents], _apply)[0]
+        return _with_zeros(self.operation.jvp().replay([*arguments, value, *tangents], _apply), [value])[0]
 
     def second(
         self, mode: str, arguments: Arrays, cotangent: np.ndarray, tangents: Arrays, others: Arrays
