@@ -31,6 +31,7 @@ else:
         "-fno-trapping-math",
         "-fopenmp-simd",
         "-fno-thread-jumps",
+        "-fno-tree-vectorize",
     ]
 
 DIRECTIVES = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+
+import implicitops as iop
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmark-results"
 
@@ -42,6 +46,21 @@ def interleaved(contestants: Mapping[str, Callable[[], object]], *, seconds: flo
             best[name] = min(best[name], (time.perf_counter() - begin) / repeats[name])
         rounds += 1
     return best
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Everybody on one core, also the threads that JAX starts meanwhile (where the system can do that)."""
+    iop.set_num_threads(1)
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if cores:
+        os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        iop.set_num_threads(None)
 
 
 def table(title: str, rows: Sequence[Sequence[str]]) -> str:

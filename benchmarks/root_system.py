@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy
 import sympy as sp
-from measure import interleaved, machine, publish, table
+from measure import interleaved, machine, one_core, publish, table
 from scipy import optimize
 
 import implicitops as iop
@@ -37,7 +37,10 @@ def dense_problem(n: int) -> iop.Root:
     a, b, c = sp.symbols("a b c")
     x, w = sp.symbols(f"x0:{n}"), weights(n)
     equations = [
-        x[i] + a * sp.sin(sp.Add(*(float(w[i, j]) * x[j] for j in range(n)))) - b * sp.Rational(i + 1, n) - c * x[i] ** 2
+        x[i]
+        + a * sp.sin(sp.Add(*(float(w[i, j]) * x[j] for j in range(n))))
+        - b * sp.Rational(i + 1, n)
+        - c * x[i] ** 2
         for i in range(n)
     ]
     return iop.Root(equations, x, [a, b, c], guess=[0.5] * n)
@@ -133,7 +136,9 @@ def mean_field(n: int) -> iop.Root:
     """Equations that are coupled through their mean square: a dense Jacobian from short expressions."""
     x, strength = sp.symbols(f"x0:{n}"), sp.Symbol("strength")
     mean = sp.Add(*(symbol**2 for symbol in x)) / n
-    return iop.Root([x[i] * (1 + strength * mean) - sp.Rational(i + 1, n) for i in range(n)], x, [strength], guess=[1] * n)
+    return iop.Root(
+        [x[i] * (1 + strength * mean) - sp.Rational(i + 1, n) for i in range(n)], x, [strength], guess=[1] * n
+    )
 
 
 def bratu(n: int) -> iop.Root:
@@ -141,9 +146,7 @@ def bratu(n: int) -> iop.Root:
     u, strength = sp.symbols(f"u0:{n}"), sp.Symbol("strength")
     step = 1.0 / (n + 1)
     ends = (sp.S.Zero, *u, sp.S.Zero)
-    equations = [
-        ends[i] - 2 * ends[i + 1] + ends[i + 2] + step**2 * strength * sp.exp(ends[i + 1]) for i in range(n)
-    ]
+    equations = [ends[i] - 2 * ends[i + 1] + ends[i + 2] + step**2 * strength * sp.exp(ends[i + 1]) for i in range(n)]
     return iop.Root(equations, u, [strength], guess=[0] * n)
 
 
@@ -163,17 +166,16 @@ def scaling_rows() -> list[list[str]]:
 
 def main() -> None:
     """Run and publish."""
-    iop.set_num_threads(1)
     lines = [["n", "batch", "contestant", "microseconds per solve", "times implicitops"]]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, one_core():
         c_newton = hand_written(Path(folder))
         for n in (2, 5, 20, 50):
             for batch in (1, 10_000 if n < 50 else 1_000):
                 lines += rows(n, batch, c_newton)
-    text = table("Systems, one thread: value and Jacobian with respect to 3 parameters", lines)
+    text = table("Systems, one core: value and Jacobian with respect to 3 parameters", lines)
     heading = ["", "n", "microseconds", "ns / n^3", "ns / n"]
-    text += "\n" + table("Scaling: one solve with Jacobian, from Python", [heading, *scaling_rows()])
-    iop.set_num_threads(None)
+    with one_core():
+        text += "\n" + table("Scaling: one solve with Jacobian, from Python", [heading, *scaling_rows()])
     publish("root_system", f"{machine()}\n\n{text}")
 
 

@@ -7,6 +7,7 @@ test convergence, report a status.
 from __future__ import annotations
 
 import ctypes
+import math
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from measure import interleaved, machine, publish, table
+from measure import interleaved, machine, one_core, publish, table
 from scipy import optimize
 
 import implicitops as iop
@@ -130,7 +131,7 @@ def single_rows() -> list[list[str]]:
     """Table rows for one theta from Python."""
     runs: dict[str, Run] = {
         "implicitops, value": lambda: PROBLEM(0.4),
-        "scipy.optimize.brentq": lambda: optimize.brentq(residual, 0, 1, (0.4, __import__("math").exp)),
+        "scipy.optimize.brentq": lambda: optimize.brentq(residual, 0, 1, (0.4, math.exp)),
         "scipy.optimize.newton": lambda: optimize.newton(residual, 0.5, slope, (0.4,), tol=1e-10),
         "implicitops, solve(derivatives=1)": lambda: PROBLEM.solve(0.4, derivatives=1),
     }
@@ -143,12 +144,11 @@ def main() -> None:
     """Run and publish."""
     with tempfile.TemporaryDirectory() as folder:
         c_newton = hand_written(Path(folder))
-        iop.set_num_threads(1)
         rows = [["batch", "contestant", "does", "ns per solve", "times implicitops"]]
-        for n in (5_000, 1_000_000):
-            rows += batch_rows(n, c_newton)
-        iop.set_num_threads(None)
-    text = table("Batches, one thread: value and derivative", rows)
+        with one_core():
+            for n in (5_000, 1_000_000):
+                rows += batch_rows(n, c_newton)
+    text = table("Batches, one core: value and derivative", rows)
     text += "\n" + table("Threads, batch of 1e6", [["", "ns per solve", "speed-up"], *thread_rows()])
     text += "\n" + table("One theta from Python", [["", "microseconds", "times implicitops"], *single_rows()])
     publish("scalar_root", f"{machine()}\n\n{text}")

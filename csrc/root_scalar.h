@@ -56,13 +56,14 @@ static inline double iop_larger(double a, double b) { return a > b ? a : b; }
 /* Largest |F| that rounding alone can produce at x: the sum of the magnitudes of the residual's terms in units
  * of the last place, and what one unit in the last place of x makes of it. */
 static inline double iop_rounding(double scale, double fx, double x) {
-    return 4 * DBL_EPSILON * (2 * scale + fabs(fx * x));
+    return 8 * DBL_EPSILON * scale + 4 * DBL_EPSILON * fabs(fx * x);
 }
 
 /* Empties all lanes and sets their codes: pending, or invalid where a parameter is not finite. */
 IOP_VECTORISED
 static void iop_root_reset(iop_root_lanes *s, int64_t n, int64_t n_params, int64_t stride, const double *restrict theta,
                            double *restrict ended, double *restrict initial, int64_t *restrict code) {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         code[i] = IOP_PENDING;
         ended[i] = 1;
@@ -70,6 +71,7 @@ static void iop_root_reset(iop_root_lanes *s, int64_t n, int64_t n_params, int64
         s->lane[i] = i;
         s->iterations[i] = 0;
         s->bisections[i] = -1;
+        s->negative[i] = NAN;
         s->x[i] = NAN;
     }
     for (int64_t r = 0; r < n_params; r++)
@@ -229,6 +231,7 @@ static void iop_root_error(int64_t n, const double *restrict f, const double *re
 /* Copies of a block's codes and counters. */
 IOP_VECTORISED
 static void iop_root_report(int64_t n, const int64_t *restrict code, int32_t *restrict status) {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) status[i] = (int32_t)code[i];
 }
 
@@ -258,8 +261,8 @@ static int64_t iop_root_step(iop_root_lanes *s, int64_t n, const double *restric
             (length <= rtol * fabs(x) + atol) & (fabs(value) <= 0.01 * previous) & (fabs(fx[i]) <= DBL_MAX);
         const int crawling = length > 0.05 * fabs(x);
         const int take_newton = inside & ((length <= 0.5 * fabs(before)) | small);
-        /* As a difference, because both may be infinite. */
-        const int ended = small | (fabs(value) - 2 * DBL_EPSILON * scale[i] <= 0);
+        /* The scale may overflow before the residual does. */
+        const int ended = small | (fabs(value) <= 2 * DBL_EPSILON * iop_smaller(scale[i], DBL_MAX));
         const int stays = active & !ended;
         const double otherwise = ended ? x : middle;
         const double next = take_newton ? newton : otherwise;
@@ -313,11 +316,37 @@ static int64_t iop_root_help_stuck(iop_root_lanes *s, int64_t n, const double *f
 }
 
 /* Records where each lane stands, in block order. */
-static void iop_root_retire(const iop_root_lanes *s, int64_t count, double *restrict x, int64_t *restrict iterations) {
+static void iop_root_retire(const iop_root_lanes *s, int64_t count, double *restrict x, double *restrict negative,
+                            double *restrict positive, int64_t *restrict iterations) {
     for (int64_t i = 0; i < count; i++) {
         x[s->lane[i]] = s->x[i];
+        negative[s->lane[i]] = s->negative[i];
+        positive[s->lane[i]] = s->positive[i];
         iterations[s->lane[i]] = (int64_t)s->iterations[i];
     }
+}
+
+/* Makes lanes iterate again whose last Newton step led away from a sign change; returns how many. */
+static int64_t iop_root_resume(iop_root_lanes *s, int64_t n, const double *negative, const double *positive,
+                               const int64_t *iterations, int64_t *code) {
+    int64_t resumed = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double a = negative[i], b = positive[i], middle = 0.5 * a + 0.5 * b;
+        const int open = (code[i] == IOP_DISCONTINUITY) & (middle != a) & (middle != b) & (middle == middle);
+        s->lane[i] = i;
+        s->negative[i] = a;
+        s->positive[i] = b;
+        s->step[i] = s->step_before[i] = fabs(b - a);
+        s->previous[i] = INFINITY;
+        s->iterations[i] = (double)iterations[i];
+        s->bisections[i] = open ? 0 : -1;
+        if (open) {
+            s->x[i] = middle;
+            code[i] = IOP_PENDING;
+            resumed++;
+        }
+    }
+    return resumed;
 }
 
 /* Moves the active lanes to the front of `s` and of the `rows` rows of `from` (the first holds x), into `to`. */

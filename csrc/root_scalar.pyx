@@ -74,7 +74,10 @@ cdef extern from "root_scalar.h" nogil:
                             const double *initial, const double *ended, double rtol, double atol, double *x,
                             int64_t *code)
     int64_t iop_root_help_stuck(iop_root_lanes *s, int64_t n, const double *f, int64_t remaining)
-    void iop_root_retire(const iop_root_lanes *s, int64_t count, double *x, int64_t *iterations)
+    void iop_root_retire(const iop_root_lanes *s, int64_t count, double *x, double *negative, double *positive,
+                         int64_t *iterations)
+    int64_t iop_root_resume(iop_root_lanes *s, int64_t n, const double *negative, const double *positive,
+                            const int64_t *iterations, int64_t *code)
     int64_t iop_root_compact(iop_root_lanes *s, int64_t n, int64_t rows, int64_t stride, const double *source,
                              double *target)
 
@@ -90,6 +93,8 @@ cdef struct Workspace:
     double *final        # x where the iteration of each lane ended
     double *initial      # |F| at the start, in block order
     double *ended        # 1 if the iteration ended by itself, 0 at the step limit
+    double *negative     # ends of the bracket where the iteration of each lane ended
+    double *positive
     double *polished     # |F| at the last Newton step but one of the finish
     int64_t code[IOP_ROW]
     int64_t iterations[IOP_ROW]
@@ -122,7 +127,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     n_out = IOP_N_FINISH + root.n_derivatives
     lanes = iop_lanes_per_block(n, w.n_rows + n_out)
     w.stride = iop_row_stride(lanes)
-    cdef double *memory = <double *> malloc((2 * w.n_rows + n_out + 7) * w.stride * sizeof(double))
+    cdef double *memory = <double *> malloc((2 * w.n_rows + n_out + 9) * w.stride * sizeof(double))
     w.lanes = <iop_root_lanes *> malloc(sizeof(iop_root_lanes))
     if memory == NULL or w.lanes == NULL:
         free(memory)
@@ -138,13 +143,15 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     w.initial = w.final + w.stride
     w.ended = w.initial + w.stride
     w.polished = w.ended + w.stride
+    w.negative = w.polished + w.stride
+    w.positive = w.negative + w.stride
     first = 0
     while first < n:
         count = lanes if n - first > lanes else n - first
         iop_gather(operation, first, count, w.stride, inputs, input_strides, w.block + w.stride)
         w.evaluations = 0
         start(root, &w, count)
-        iterate(root, &w, count)
+        iterate(root, &w, count, root.rtol, root.atol)
         failed += finish(root, &w, count, first, n, outputs, status, stats)
         first += count
     free(memory)
@@ -289,7 +296,7 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                 fx_base[i] = fx[i]
                 fraction[i] = reach[i]
                 newton[i] = step
-                if f[i] == 0 or (isfinite(f[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
+                if f[i] == 0 or (isfinite(scale[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
                     trying[i] = 0
                     continue
                 # A short step is convergence only after a longer one: it is short on a plateau beside a steep step.
@@ -431,7 +438,7 @@ cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *la
 
 # -- iteration --------------------------------------------------------------------------------------------
 
-cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n, double rtol, double atol) noexcept nogil:
     """Lockstep steps until every lane has ended; once it is worth the copying, lanes that have are dropped."""
     cdef int64_t k, i, remaining = 0, count = n
     cdef iop_root_lanes *s = w.lanes
@@ -445,14 +452,14 @@ cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept
         if remaining == 0:
             break
         if k >= 4 and 4 * remaining <= count and count > 8:
-            iop_root_retire(s, count, w.final, w.iterations)
+            iop_root_retire(s, count, w.final, w.negative, w.positive, w.iterations)
             count = iop_root_compact(s, count, w.n_rows, w.stride, block, w.compacted)
             block = w.compacted
         evaluate(&root.residual, w, count, s.x)
-        remaining = iop_root_step(s, count, f, fx, scale, root.rtol, root.atol)
+        remaining = iop_root_step(s, count, f, fx, scale, rtol, atol)
         if s.n_stuck > 0:
             remaining = iop_root_help_stuck(s, count, f, remaining)
-    iop_root_retire(s, count, w.final, w.iterations)
+    iop_root_retire(s, count, w.final, w.negative, w.positive, w.iterations)
     if remaining > 0:
         for i in range(count):
             if s.bisections[i] >= 0:
@@ -460,6 +467,22 @@ cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept
 
 
 # -- finish -----------------------------------------------------------------------------------------------
+
+cdef int64_t conclude(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+    """Polishes and verifies the pending lanes; returns how many of all have failed."""
+    cdef int64_t i, r
+    cdef double *f = w.out + IOP_F * w.stride
+    cdef double *fx = w.out + IOP_FX * w.stride
+    cdef double *scale = w.out + IOP_SCALE * w.stride
+    for i in range(n):
+        w.polished[i] = w.initial[i] if w.ended[i] != 0 else 0.0
+    for r in range(9):
+        evaluate_at(&root.finish, w, n, w.final)
+        if r == 8 or iop_root_polish(n, f, fx, scale, w.lower, w.upper, w.code, w.polished, w.final) == 0:
+            break
+    return iop_root_verify(n, f, fx, scale, w.out + IOP_FXX * w.stride, w.initial, w.ended, root.rtol, root.atol,
+                           w.final, w.code)
+
 
 cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_t first, int64_t n_batch,
                     double *const *outputs, int32_t *status, int64_t *stats) noexcept nogil:
@@ -472,14 +495,14 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_
     cdef double *fx = w.out + IOP_FX * w.stride
     cdef double *scale = w.out + IOP_SCALE * w.stride
     cdef double *derivatives = w.out + IOP_N_FINISH * w.stride
-    for i in range(n):
-        w.polished[i] = w.initial[i] if w.ended[i] != 0 else 0.0
-    for r in range(9):
-        evaluate_at(&root.finish, w, n, w.final)
-        if r == 8 or iop_root_polish(n, f, fx, scale, w.lower, w.upper, w.code, w.polished, w.final) == 0:
-            break
-    failed = iop_root_verify(n, f, fx, scale, w.out + IOP_FXX * w.stride, w.initial, w.ended, root.rtol, root.atol,
-                             w.final, w.code)
+    failed = conclude(root, w, n)
+    if failed > 0:
+        # A bracket that still has a sign change inside is narrowed down to the last digit, whatever the tolerance.
+        memcpy(w.block, w.final, n * sizeof(double))
+        w.lanes.x = w.block
+        if iop_root_resume(w.lanes, n, w.negative, w.positive, w.iterations, w.code) > 0:
+            iterate(root, w, n, 0.0, 0.0)
+            failed = conclude(root, w, n)
     if failed > 0:
         for i in range(n):
             if w.code[i] != IOP_CONVERGED:

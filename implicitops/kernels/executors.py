@@ -12,6 +12,7 @@ import os
 import pickle
 import threading
 import traceback
+import uuid
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -112,9 +113,9 @@ class Workers:
         with _lock:
             if _pools.get(self._pool) is executor:
                 del _pools[self._pool]
+        processes = list((getattr(executor, "_processes", None) or {}).values())
         executor.shutdown(wait=False)
-        # Python waits at its end for the processes of a pool, for ever if one is stuck.
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
+        for process in processes:  # Python waits for them at its end, for ever if one is stuck
             process.terminate()
         return self._made()
 
@@ -161,7 +162,8 @@ class _Batch:
         try:
             for chunk in chunks:
                 try:
-                    futures[executor.submit(run_chunk, self.task, [a[chunk] for a in self.inputs])] = chunk
+                    inputs = [a[chunk] for a in self.inputs]
+                    futures[executor.submit(run_chunk, self.task, inputs, uuid.uuid4().hex)] = chunk
                 except Exception as error:
                     usable &= self._not_run(chunk, error, lost)
             remaining = set(futures)
@@ -225,8 +227,11 @@ class _Batch:
         return None if timeout is None else GRACE + timeout * chunk_size * self.task.code.calls_limit
 
 
-def run_chunk(task: Any, inputs: Sequence[np.ndarray]) -> Outcome:
-    """Run a task in a worker; exceptions come back with their tracebacks as text, which survives the way."""
+def run_chunk(task: Any, inputs: Sequence[np.ndarray], submission: str) -> Outcome:
+    """Run a task in a worker; exceptions come back with their tracebacks as text, which survives the way.
+
+    Dask takes equal arguments for the same call, whose failure it repeats without making it: ``submission`` differs.
+    """
     outcome = task(inputs)
     outcome.causes = {row: _portable(cause) for row, cause in outcome.causes.items()}
     return outcome

@@ -78,7 +78,7 @@ def run(
     failed : int, how many elements failed
     stats : dict of a counter's name to an int64 ndarray (n,), empty unless asked for
     """
-    parts = max(1, min(get_num_threads(), n // kernel.grain))
+    parts = 1 if n < 2 * kernel.grain else min(get_num_threads(), n // kernel.grain)
     edges = [n * k // parts for k in range(parts + 1)]
     counters = [np.zeros((N_STATS, end - begin), dtype=np.int64) if stats else None for begin, end in pairwise(edges)]
 
