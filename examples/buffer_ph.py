@@ -14,10 +14,10 @@ matplotlib.use("Agg")
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
+import pymc3 as pm
 import sympy as sp
 
 import implicitops as iop
-import pymc3 as pm  # isort: skip  # after implicitops, which prepares the legacy stack
 
 h, oh, acid, anion = sp.symbols("h oh acid anion", positive=True)  # mol/l
 pKa, total, base = sp.symbols("pKa total base")

@@ -14,19 +14,17 @@ matplotlib.use("Agg")
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
+import pymc3 as pm
 import sympy as sp
 
 import implicitops as iop
-import pymc3 as pm  # isort: skip  # after implicitops, which prepares the legacy stack
 
 x, y = sp.symbols("x y", positive=True)  # mmol/l
 rate, inhibition, s = sp.symbols("rate inhibition s")
 import_rate = rate * (s - x / 4) / (1 + s + x)
 conversion = 1.2 * x / (0.5 + x) / (1 + y / inhibition)
 drain = 0.3 * y
-STEADY = iop.Root(
-    [import_rate - conversion, conversion - drain], [x, y], [rate, inhibition, s], guess=[s / 2, s / 2]
-)
+STEADY = iop.Root([import_rate - conversion, conversion - drain], [x, y], [rate, inhibition, s], guess=[s / 2, s / 2])
 
 TRUE_RATE, TRUE_INHIBITION, NOISE = 0.8, 0.7, 0.05
 SUBSTRATE = np.array([0.2, 0.5, 1.0, 2.0, 4.0, 8.0])

@@ -1,8 +1,8 @@
 """Prices in a market with differentiated products: the equilibrium of a game, a fixed point.
 
-Three firms set prices; demand is logit with price sensitivity alpha and qualities d. In a Nash equilibrium each price is
-its cost plus a markup, p_j = c_j + 1/(alpha (1 - share_j(p))) (S. Berry, RAND Journal of Economics 25 (1994) 242). The
-sensitivity and the costs are inferred from prices and shares observed in markets with different qualities.
+Three firms set prices; demand is logit with price sensitivity alpha and qualities d. In a Nash equilibrium each price
+is its cost plus a markup, p_j = c_j + 1/(alpha (1 - share_j(p))) (S. Berry, RAND Journal of Economics 25 (1994) 242).
+The sensitivity and the costs are inferred from prices that are observed in markets with different qualities.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ matplotlib.use("Agg")
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
+import pymc3 as pm
 import sympy as sp
 
 import implicitops as iop
-import pymc3 as pm  # isort: skip  # after implicitops, which prepares the legacy stack
 
 N_FIRMS, N_MARKETS = 3, 12
 prices = sp.symbols(f"p0:{N_FIRMS}")

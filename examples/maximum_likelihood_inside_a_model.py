@@ -15,10 +15,10 @@ matplotlib.use("Agg")
 import arviz as az
 import matplotlib.pyplot as plt
 import numpy as np
+import pymc3 as pm
 import sympy as sp
 
 import implicitops as iop
-import pymc3 as pm  # isort: skip  # after implicitops, which prepares the legacy stack
 
 DOSES, PATIENTS, N_DOCTORS = np.linspace(-1.5, 1.5, 6), 10, 40
 intercept, slope, belief, strength = sp.symbols("intercept slope belief strength")

@@ -15,9 +15,7 @@ from implicitops import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"(?P<comment><!--[^>]*-->\n+)?^```python\n(?P<code>.*?)^```$", flags=re.MULTILINE | re.DOTALL
-)
+BLOCK = re.compile(r"(?P<comment><!--[^>]*-->\n+)?^```python\n(?P<code>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 NO_RUN = re.compile(r"<!-- no-run: *(?P<reason>.*?) *-->")
 
 # Reads (line, code) pairs and runs them with the page's line numbers, so that a traceback points into it.

@@ -207,7 +207,7 @@ class RootReference:
         exact = dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
         _, error = rounding_error(self.residual, exact)
         terms = mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
-        return (error + 4 * UNIT * terms) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1074
+        return (error + 4 * UNIT * terms) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1022
 
     def _bounds(
         self, root: Any, error: Any, point: Sequence[Any], jacobian: np.ndarray | None, hessian: np.ndarray | None
