@@ -71,7 +71,7 @@ cdef extern from "root_scalar.h" nogil:
     int64_t iop_root_polish(int64_t n, const double *f, const double *fx, const double *scale, const double *lower,
                             const double *upper, const int64_t *code, double *polished, double *x)
     int64_t iop_root_verify(int64_t n, const double *f, const double *fx, const double *scale, const double *fxx,
-                            const double *initial, const double *ended, double rtol, double atol, double *x,
+                            const double *initial, const double *ended, double atol, double *x,
                             int64_t *code)
     int64_t iop_root_help_stuck(iop_root_lanes *s, int64_t n, const double *f, int64_t remaining)
     void iop_root_retire(const iop_root_lanes *s, int64_t count, double *x, double *negative, double *positive,
@@ -480,8 +480,8 @@ cdef int64_t conclude(const iop_root_scalar *root, Workspace *w, int64_t n) noex
         evaluate_at(&root.finish, w, n, w.final)
         if r == 8 or iop_root_polish(n, f, fx, scale, w.lower, w.upper, w.code, w.polished, w.final) == 0:
             break
-    return iop_root_verify(n, f, fx, scale, w.out + IOP_FXX * w.stride, w.initial, w.ended, root.rtol, root.atol,
-                           w.final, w.code)
+    return iop_root_verify(n, f, fx, scale, w.out + IOP_FXX * w.stride, w.initial, w.ended, root.atol, w.final,
+                           w.code)
 
 
 cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_t first, int64_t n_batch,

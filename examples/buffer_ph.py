@@ -33,7 +33,7 @@ EQUILIBRIUM = iop.Root(
     guess=[1e-7, 1e-7, total / 2, total / 2],
 )
 
-TRUE_PKA, TRUE_TOTAL, NOISE = 4.76, 0.1, 0.05
+TRUE_PKA, TRUE_TOTAL, NOISE = 4.76, 0.1, 0.15
 ADDED = np.linspace(0.0, 0.14, 29)
 
 
@@ -64,9 +64,10 @@ def draw(trace: az.InferenceData, exact: np.ndarray, measured: np.ndarray) -> No
     curve.set(xlabel="strong base added (mol/l)", ylabel="pH", title="Titration")
     curve.legend()
     posterior = trace.posterior
-    joint.plot(posterior["pKa"].values.ravel(), posterior["total"].values.ravel(), ".", ms=2, alpha=0.4)
-    joint.plot(TRUE_PKA, TRUE_TOTAL, "k+", ms=12, label="truth")
-    joint.set(xlabel="pKa", ylabel="total acid (mol/l)", title="Posterior")
+    excess = 1e6 * (posterior["total"].values.ravel() - TRUE_TOTAL)
+    joint.plot(posterior["pKa"].values.ravel(), excess, ".", ms=2, alpha=0.4)
+    joint.plot(TRUE_PKA, 0, "k+", ms=12, label="truth")
+    joint.set(xlabel="pKa", ylabel="total acid, difference from truth (micromol/l)", title="Posterior")
     joint.legend()
     path = Path("output") / "buffer_ph.png"
     path.parent.mkdir(exist_ok=True)

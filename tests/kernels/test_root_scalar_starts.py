@@ -195,3 +195,63 @@ class TestGuess:
     def test_guess_may_depend_on_the_parameters(self):
         values = np.linspace(0.1, 30.0, 50)
         assert np.allclose(Root(x**3 - p, x, [p], guess=1 + p)(values), np.cbrt(values), rtol=1e-15)
+
+
+class TestOverflowOfWhatTheSolverComputes:
+    """Residuals that are finite while their derivative, or the sum of their terms' magnitudes, is not."""
+
+    @pytest.mark.parametrize("start", [{"guess": q}, {"guess": 1}, {}, {"bracket": (-10, sp.Float(1e10))}])
+    @pytest.mark.parametrize(
+        ("a", "b", "c"),
+        [
+            (4136.226685209037, 1392.3991930093548, -3.657669843660737e-08),
+            (0.0001885542619853267, 724735.8254257066, 255.8780429663465),
+            (1.2269695599104582, 2.098950171981839, 2356280.5830638767),
+        ],
+    )
+    def test_exponential_from_far_away(self, a, b, c, start):
+        r = sp.Symbol("r")
+        problem = Root(p * sp.exp(r * x) - q + x, x, [p, r, q], **start)
+        found = problem.solve(a, b, c, throw=False)
+        assert found.status is Status.CONVERGED
+        with mpmath.workdps(40):
+            a, b, c = map(mpmath.mpf, (a, b, c))
+            expected = c - mpmath.lambertw(a * b * mpmath.exp(b * c)).real / b
+            assert abs(mpmath.mpf(float(found.value)) - expected) <= 4 * EPS * (abs(expected) + 1 / b)
+
+    def test_negative_direction_is_found_by_the_sign_of_the_slope(self):
+        assert Root(sp.exp(-x) - p, x, [p], guess=-2000)(3.0) == pytest.approx(-np.log(3.0), rel=1e-14)
+
+
+class TestSteepSteps:
+    """Plateaus beside a steep step, where a Newton step is short against x and leads nowhere."""
+
+    CASES = (
+        (0.028044838436673603, 24532696.387056988, -55122.859482109845),
+        (0.001670440457138002, 73565199.03404704, 24.31938659619693),
+        (6.619964183987181e-05, 46.235542370670494, -65874561.07740994),
+        (0.5742092850116822, 89406479.01923223, -39.79581140226265),
+    )
+
+    @pytest.mark.parametrize(
+        "start", [{"bracket": (-1e10, 2e10)}, {"bracket": (-sp.oo, sp.oo)}, {"guess": 1}, {"guess": q}]
+    )
+    @pytest.mark.parametrize("case", CASES)
+    def test_arctangent_on_a_slope(self, case, start):
+        r = sp.Symbol("r")
+        problem = Root(sp.atan(r * (x - q)) + p * x / 1000, x, [p, r, q], **start)
+        a, b, c = case
+        found = problem.solve(a, b, c, throw=False)
+        assert found.status is Status.CONVERGED
+        with mpmath.workdps(40):
+            value, a, b, c = map(mpmath.mpf, (float(found.value), a, b, c))
+            slope = b / (1 + (b * (value - c)) ** 2) + a / 1000
+            newton = (mpmath.atan(b * (value - c)) + a * value / 1000) / slope
+            assert abs(newton) <= found.error_estimate
+
+    @pytest.mark.parametrize("rtol", [1e-2, 1e-8, 0.0])
+    def test_long_narrow_staircase(self, rtol):
+        # slope 1.6e-5 between steps of height one
+        problem = Root(x - sp.sin(x) / (1 + p) - q, x, [p, q], bracket=(-1e10, 2e10), rtol=rtol)
+        found = problem.solve(1.6395076090321762e-05, [73518860.10398225, 70789865.53433397], throw=False)
+        assert set(found.status) == {Status.CONVERGED}
