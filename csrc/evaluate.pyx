@@ -36,7 +36,7 @@ cdef struct Data:
 
 cdef int64_t run(const iop_operation *operation, int64_t n, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
-                 int64_t *stats) noexcept nogil:
+                 int64_t *const *stats) noexcept nogil:
     """Never fails: an expression that is undefined somewhere is NaN there."""
     cdef const Data *data = <const Data *> operation.data
     cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride, i, row, r

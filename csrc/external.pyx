@@ -111,7 +111,7 @@ cdef int32_t call_checked(const c_function *f, double *x, double *y) noexcept no
 
 cdef int64_t run_function(const iop_operation *operation, int64_t n, const double *const *inputs,
                           const int64_t *input_strides, double *const *outputs, int32_t *status,
-                          int64_t *stats) noexcept nogil:
+                          int64_t *const *stats) noexcept nogil:
     """The value of a C function: the first output; the others, derivatives, are never asked of it."""
     cdef const c_function *f = <const c_function *> operation.data
     cdef int64_t i, k, offset, failed = 0
@@ -133,7 +133,7 @@ cdef int64_t run_function(const iop_operation *operation, int64_t n, const doubl
         if status != NULL:
             status[i] = code
         if stats != NULL:
-            stats[i] = code != IOP_INVALID_INPUT
+            stats[0][i] = code != IOP_INVALID_INPUT
     free(x)
     return failed
 
@@ -202,7 +202,7 @@ cdef object as_array(const double *source, int64_t stride, int64_t n, int64_t si
 
 
 cdef int64_t evaluate(const iop_operation *operation, int64_t n, const double *const *inputs,
-                      const int64_t *input_strides, double *const *outputs, int32_t *status, int64_t *stats) except -1:
+                      const int64_t *input_strides, double *const *outputs, int32_t *status, int64_t *const *stats) except -1:
     """Hand the batch to the evaluator and take what it returns."""
     cdef int64_t i, k
     cdef const double[:, ::1] values
@@ -220,13 +220,13 @@ cdef int64_t evaluate(const iop_operation *operation, int64_t n, const double *c
         memcpy(status, &codes[0], n * sizeof(int32_t))
     if stats != NULL:
         calls = np.ascontiguousarray(outcome.calls, dtype=np.int64)
-        memcpy(stats, &calls[0], n * sizeof(int64_t))
+        memcpy(stats[0], &calls[0], n * sizeof(int64_t))
     return np.count_nonzero(codes)
 
 
 cdef int64_t run_evaluator(const iop_operation *operation, int64_t n, const double *const *inputs,
                            const int64_t *input_strides, double *const *outputs, int32_t *status,
-                           int64_t *stats) noexcept nogil:
+                           int64_t *const *stats) noexcept nogil:
     """-1 with a Python exception set, if the evaluator itself raised: Ctrl-C, or a warning turned into an error."""
     cdef int64_t failed
     if n == 0:

@@ -65,11 +65,11 @@ typedef struct iop_operation iop_operation;
  * inputs[k]       core array of element i begins at inputs[k] + i * input_strides[k] (0 repeats one array)
  * outputs[k]      core array of element i begins at outputs[k] + i * output_sizes[k]; NULL: not wanted
  * status          n entries; NULL: not wanted
- * stats           IOP_N_STATS rows of n entries, a row for each counter; NULL: not wanted
+ * stats[k]        n entries for each counter of the kernel; stats NULL: not wanted
  */
 typedef int64_t (*iop_run_function)(const iop_operation *operation, int64_t n,
                                     const double *const *inputs, const int64_t *input_strides,
-                                    double *const *outputs, int32_t *status, int64_t *stats);
+                                    double *const *outputs, int32_t *status, int64_t *const *stats);
 
 struct iop_operation {
     iop_run_function run;

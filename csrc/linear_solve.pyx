@@ -51,7 +51,7 @@ cdef inline bint has_nan(const double *x, int64_t n) noexcept nogil:
 
 cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                            const int64_t *input_strides, double *const *outputs, int32_t *status,
-                           int64_t *stats) noexcept nogil:
+                           int64_t *const *stats) noexcept nogil:
     """(theta ..., x) to the factorisation of F_x; NaN where F_x is singular, or the point is none."""
     cdef const Data *d = <const Data *> operation.data
     cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), n_in = 0, i, j, k, at, failed = 0
@@ -94,7 +94,7 @@ cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, cons
 
 cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                        const int64_t *input_strides, double *const *outputs, int32_t *status,
-                       int64_t *stats) noexcept nogil:
+                       int64_t *const *stats) noexcept nogil:
     """(factorisation, b) to the solution; the operation's other inputs only define the matrix."""
     cdef const Data *d = <const Data *> operation.data
     cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), i, j, failed = 0

@@ -135,7 +135,7 @@ cdef void lay_out(const iop_minimum *s, iop_minimum_workspace *w, Element *e, do
 
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
-                 int64_t *stats) noexcept nogil:
+                 int64_t *const *stats) noexcept nogil:
     cdef const iop_minimum *s = <const iop_minimum *> operation.data
     cdef int64_t i, j, k, failed = 0
     cdef double *memory = <double *> malloc(doubles_needed(s) * sizeof(double) + 3 * s.n * sizeof(int32_t))
@@ -160,10 +160,10 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
         if status != NULL:
             status[i] = code
         if stats != NULL:
-            stats[i] = w.iterations
-            stats[n_batch + i] = w.evaluations
-            stats[2 * n_batch + i] = w.factorisations + w.region.factorisations
-            stats[3 * n_batch + i] = w.refused
+            stats[0][i] = w.iterations
+            stats[1][i] = w.evaluations
+            stats[2][i] = w.factorisations + w.region.factorisations
+            stats[3][i] = w.refused
     free(memory)
     return failed
 

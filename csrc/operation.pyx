@@ -19,7 +19,7 @@ cdef extern from "Python.h":
 cdef extern from "implicitops.h" nogil:
     ctypedef struct iop_operation
     ctypedef int64_t (*iop_run_function)(const iop_operation *, int64_t, const double *const *, const int64_t *,
-                                         double *const *, int32_t *, int64_t *) noexcept nogil
+                                         double *const *, int32_t *, int64_t *const *) noexcept nogil
     ctypedef struct iop_operation:
         iop_run_function run
         int32_t n_inputs
@@ -92,7 +92,7 @@ cdef class Operation:
         strides : sequence of int, doubles between batch elements of each input; 0 repeats one element
         outputs : C-contiguous float64 arrays (or None: not wanted), of all batch elements
         status : int32 array (batch,), or None
-        stats : int64 array (N_STATS, n) of this part of the batch, or None
+        stats : int64 array (N_STATS, batch), or None
 
         Returns
         -------
@@ -105,9 +105,10 @@ cdef class Operation:
         cdef const double[:] source
         cdef double[::1] target
         cdef int32_t[::1] status_view
-        cdef int64_t[::1] stats_view
+        cdef int64_t[:, ::1] stats_view
         cdef int32_t *c_status = NULL
-        cdef int64_t *c_stats = NULL
+        cdef int64_t *rows[IOP_N_STATS]
+        cdef int64_t **c_stats = NULL
         try:
             for k in range(n_in):
                 c_strides[k] = strides[k]
@@ -121,8 +122,10 @@ cdef class Operation:
                 status_view = status
                 c_status = &status_view[0] + first
             if stats is not None and stats.size:
-                stats_view = stats.reshape(-1)
-                c_stats = &stats_view[0]
+                stats_view = stats
+                for k in range(IOP_N_STATS):
+                    rows[k] = &stats_view[k, first]
+                c_stats = rows
             with nogil:
                 failed = self.c.run(&self.c, n, c_inputs, c_strides, c_outputs, c_status, c_stats)
         finally:
@@ -215,6 +218,6 @@ cdef api const iop_operation *iop_find(const char *name) noexcept nogil:
 
 cdef api int64_t iop_run(const iop_operation *operation, int64_t n, const double *const *inputs,
                          const int64_t *input_strides, double *const *outputs, int32_t *status,
-                         int64_t *stats) noexcept nogil:
+                         int64_t *const *stats) noexcept nogil:
     """The one C entry point: see iop_run_function in implicitops.h."""
     return operation.run(operation, n, inputs, input_strides, outputs, status, stats)

@@ -117,7 +117,7 @@ cdef inline void evaluate_at(const iop_callback *callback, Workspace *w, int64_t
 
 cdef int64_t run(const iop_operation *operation, int64_t n, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
-                 int64_t *stats) noexcept nogil:
+                 int64_t *const *stats) noexcept nogil:
     cdef const iop_root_scalar *root = <const iop_root_scalar *> operation.data
     cdef Workspace w
     cdef int64_t k, first, count, failed = 0, n_out, lanes
@@ -152,7 +152,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
         w.evaluations = 0
         start(root, &w, count)
         iterate(root, &w, count, root.rtol, root.atol)
-        failed += finish(root, &w, count, first, n, outputs, status, stats)
+        failed += finish(root, &w, count, first, outputs, status, stats)
         first += count
     free(memory)
     free(w.lanes)
@@ -451,7 +451,7 @@ cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n, double r
     for k in range(root.max_steps):
         if remaining == 0:
             break
-        if k >= 4 and 4 * remaining <= count and count > 8:
+        if k >= 8 and 4 * remaining <= count and count > 8:
             iop_root_retire(s, count, w.final, w.negative, w.positive, w.iterations)
             count = iop_root_compact(s, count, w.n_rows, w.stride, block, w.compacted)
             block = w.compacted
@@ -484,8 +484,8 @@ cdef int64_t conclude(const iop_root_scalar *root, Workspace *w, int64_t n) noex
                            w.code)
 
 
-cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_t first, int64_t n_batch,
-                    double *const *outputs, int32_t *status, int64_t *stats) noexcept nogil:
+cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_t first,
+                    double *const *outputs, int32_t *status, int64_t *const *stats) noexcept nogil:
     """Polishes, verifies, differentiates and writes the outputs; returns how many lanes failed.
 
     The outputs belong to the point where the finish callback was evaluated last.
@@ -520,9 +520,9 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_
     if status != NULL:
         iop_root_report(n, w.code, status + first)
     if stats != NULL:
-        memcpy(stats + first, w.iterations, n * sizeof(int64_t))
+        memcpy(stats[0] + first, w.iterations, n * sizeof(int64_t))
         for i in range(n):
-            stats[n_batch + first + i] = w.evaluations
+            stats[1][first + i] = w.evaluations
     return failed
 
 

@@ -86,7 +86,7 @@ cdef struct Element:
 
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
-                 int64_t *stats) noexcept nogil:
+                 int64_t *const *stats) noexcept nogil:
     cdef const iop_root_system *s = <const iop_root_system *> operation.data
     cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
@@ -139,10 +139,10 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
         if status != NULL:
             status[i] = code
         if stats != NULL:
-            stats[i] = w.iterations
-            stats[n_batch + i] = w.evaluations
-            stats[2 * n_batch + i] = w.factorisations
-            stats[3 * n_batch + i] = w.fallback
+            stats[0][i] = w.iterations
+            stats[1][i] = w.evaluations
+            stats[2][i] = w.factorisations
+            stats[3][i] = w.fallback
     free(memory)
     return failed
 

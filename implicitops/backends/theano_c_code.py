@@ -23,7 +23,7 @@ SUPPORT = """
 
 typedef const iop_operation *(*iop_find_type)(const char *);
 typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
-                                double *const *, int32_t *, int64_t *);
+                                double *const *, int32_t *, int64_t *const *);
 
 /* Arrays have n_batch leading axes, then their core axes. */
 typedef struct {
@@ -67,7 +67,7 @@ static int iop_find_target(PyObject *params, iop_target *target)
     iop_find_type find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
     iop_run = (iop_run_type)iop_import("iop_run",
         "int64_t (iop_operation const *, int64_t, double const *const *, int64_t const *, "
-        "double *const *, int32_t *, int64_t *)");
+        "double *const *, int32_t *, int64_t *const *)");
     if (find == NULL || iop_run == NULL)
         return -1;
     target->op = PyTuple_GET_ITEM(params, 0);

@@ -80,22 +80,16 @@ def run(
     """
     parts = 1 if n < 2 * kernel.grain else min(get_num_threads(), n // kernel.grain)
     edges = [n * k // parts for k in range(parts + 1)]
-    counters = [np.zeros((N_STATS, end - begin), dtype=np.int64) if stats else None for begin, end in pairwise(edges)]
+    counters = np.zeros((N_STATS, n), dtype=np.int64) if stats else None
 
     def run_part(k: int) -> int:
         begin, end = edges[k], edges[k + 1]
-        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters[k]))
+        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters))
 
     futures = [_executor().submit(run_part, k) for k in range(1, parts)]
     failed = run_part(0) + sum(future.result() for future in futures)
-    names = getattr(kernel.kernel, "stat_names", ()) if stats else ()
-    rows = {name: [c[k] for c in counters if c is not None] for k, name in enumerate(names)}
-    return failed, {name: row[0] if parts == 1 else np.concatenate(row) for name, row in rows.items()}
-
-
-def pairwise(values: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbouring pairs of a sequence."""
-    return list(zip(values[:-1], values[1:]))
+    names = getattr(kernel.kernel, "stat_names", ())
+    return failed, {} if counters is None else dict(zip(names, counters))
 
 
 def _executor() -> ThreadPoolExecutor:

@@ -47,7 +47,7 @@ def rounding_error(expression: sp.Expr, values: Mapping[sp.Symbol, Bounded]) -> 
     >>> x = sp.Symbol("x")
     >>> value, bound = rounding_error((1 + x) - 1.5, {x: (mpmath.mpf(2)**-60, 0)})
     >>> print(mpmath.nstr(value, 3), mpmath.nstr(bound, 3))
-    -0.5 1.67e-16
+    -0.5 5.55e-17
     """
     memo: dict[Any, Bounded] = {symbol: (mpmath.mpf(v), mpmath.mpf(e)) for symbol, (v, e) in values.items()}
     return _bounded(sp.sympify(expression), memo)

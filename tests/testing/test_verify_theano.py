@@ -11,6 +11,7 @@ import implicitops as iop
 from implicitops.backends import failures
 from implicitops.backends.legacy_stack import prepare
 from implicitops.testing import GradientMismatchError, verify_grad
+from implicitops.testing.problems import catalogue
 
 prepare()
 theano = pytest.importorskip("theano")
@@ -49,6 +50,10 @@ class TestProblems:
         problem = iop.Root(x**3 - p, x, [p], bracket=(0, 2 + p))
         verify_grad(problem, [2.0], backends=("theano",))
         assert problem not in failures.failures()
+
+    @pytest.mark.parametrize("known", catalogue(), ids=repr)
+    def test_every_problem_of_the_catalogue(self, known):
+        assert verify_grad(known.problem, list(known.points), order=2, backends=("theano",)).passed
 
     def test_vector_parameters(self):
         c = sp.symbols("c0:2")
