@@ -50,6 +50,19 @@ class TestWhatIsRightPasses:
         with pytest.raises(GradientMismatchError):
             verify_grad(root, [2.0], reference=lambda p: mpmath.sqrt(p) * (1 + mpmath.mpf(10) ** -9))
 
+    @pytest.mark.parametrize(
+        "residual",
+        [
+            x - p - 1,  # its derivative is a constant, and must be NaN all the same where the solve fails
+            x * sp.Piecewise((1, x < 1), (x, True)) + x * p - q,  # x once more inside the Piecewise
+            sp.Piecewise((x - p, q < 1), (sp.sqrt(x - 20), True)) * 2,  # the other piece is undefined here
+            sp.Max(x, p) + x - 3 * q,
+        ],
+    )
+    def test_derivatives_that_a_chain_rule_gets_wrong(self, residual):
+        problem = iop.Root(residual, x, [p, q], bracket=(-10, 10))
+        assert verify_grad(problem, {"p": [0.4, 2.0], "q": [0.9, 0.7]}, order=2).passed
+
     def test_public_name_is_the_harness(self):
         assert iop.verify_grad is verify_grad
 
