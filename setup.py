@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 SOURCES = "csrc"
 KERNELS = sorted(path.stem for path in (ROOT / SOURCES).glob("*.pyx"))
-HEADERS = sorted(path for pattern in ("*.h", "*.pxd") for path in (ROOT / SOURCES).glob(pattern))
+HEADERS = sorted(path for pattern in ("*.h", "*.pxd", "*.pxi") for path in (ROOT / SOURCES).glob(pattern))
 # Where Cython looks for `cimport`: csrc/X.pxd lies here under its kernel's name, implicitops/kernels/_X.pxd.
 DECLARATIONS = "build/declarations"
 
@@ -75,7 +75,7 @@ def copy_headers(package_root: Path) -> None:
     target = package_root / "implicitops" / "include"
     target.mkdir(parents=True, exist_ok=True)
     for header in HEADERS:
-        if header.stem not in KERNELS:
+        if header.stem not in KERNELS and header.suffix != ".pxi":
             shutil.copy2(header, target / header.name)
 
 

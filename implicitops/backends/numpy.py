@@ -40,7 +40,7 @@ def solve(
     **start: Any,
 ) -> Solution:
     """Solve a batch; see :meth:`implicitops.problems.base.Problem.solve`."""
-    if derivatives not in (0, 1, 2) or isinstance(derivatives, bool):
+    if type(derivatives) is not int or derivatives not in (0, 1, 2):
         raise ArgumentError(f"derivatives must be 0, 1 or 2; got {derivatives!r}.")
     problem, extra = _with_start(problem, start)
     operation = Solve(problem, derivatives, start_given=bool(extra))

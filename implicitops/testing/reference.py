@@ -267,10 +267,3 @@ def reference_of(problem: Problem) -> Any:
         f"there is no high-precision reference for {type(problem).__name__} problems. Pass reference=, the true "
         "value as a function of the parameters."
     )
-
-
-@reference_of.register
-def _(problem: Root) -> RootReference:
-    if problem.is_vector:
-        raise NoReferenceError("there is no high-precision reference for systems. Pass reference=.")
-    return RootReference(problem)

@@ -34,6 +34,7 @@ class FunctionReference:
     function : callable of mpf scalars and object arrays of mpf, or of floats and float arrays; returns a number
         or an array
     shapes : shape of each argument
+    precise : bool, optional, whether the function computes with all digits of mpf; found out if not given
 
     Examples
     --------
@@ -44,15 +45,18 @@ class FunctionReference:
     '5.4365636569180904707'
     """
 
-    def __init__(self, function: Callable[..., Any], shapes: Sequence[tuple[int, ...]]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], shapes: Sequence[tuple[int, ...]], precise: bool | None = None
+    ) -> None:
         self.function = function
+        self.precise = precise
         self.shapes = tuple(shapes)
 
     def at(self, variables: Sequence[float], near: Any = None, order: int = 1) -> ReferencePoint:
         """Reference at one point, given as all variables in a row; ``near`` is ignored."""
         point = np.asarray(variables, dtype=np.float64)
         with mpmath.workdps(digits_for(list(point))):
-            if self._is_precise(point):
+            if self._is_precise(point) if self.precise is None else self.precise:
                 return self._precise(point, order)
         return self._extrapolated(point, order)
 

@@ -13,7 +13,11 @@ from implicitops.backends.failures import unrecorded
 from implicitops.problems.base import Problem
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
-from implicitops.testing import checks_derivatives, checks_solve
+from implicitops.testing import (
+    checks_derivatives,
+    checks_solve,
+    reference_system,  # noqa: F401  registers its references
+)
 from implicitops.testing.case import Case
 from implicitops.testing.differences import KinkError
 from implicitops.testing.differentiation import Differentiable, NotAvailableError

@@ -322,15 +322,6 @@ class TestArguments:
         with pytest.raises(iop.ArgumentError, match="target must be"):
             verify_grad("x**2", [1.0])
 
-    def test_problem_without_a_reference_of_its_own(self):
-        a, b = sp.symbols("a b")
-        system = iop.Root([a + b - p, a - b - 1], [a, b], [p], guess=[1, 1])
-        with pytest.raises(iop.ArgumentError, match="Pass reference="):
-            verify_grad(system, [3.0])
-        report = verify_grad(system, [3.0], reference=lambda p: [(p + 1) / 2, (p - 1) / 2])
-        assert report["numpy: vjp"].passed
-        assert report["numpy: solve, inside"].passed is None
-
     def test_op_is_not_checked_with_numpy(self):
         with pytest.raises(iop.ArgumentError, match="checked in its own framework"):
             verify_grad(lambda v: v, [1.0], backends=("numpy",))

@@ -1,0 +1,278 @@
+# How a lane of the scalar root finder gets a bracket: from its ends, by Newton's method from a guess, or by a search.
+# Part of root_scalar.pyx.
+
+# -- start ------------------------------------------------------------------------------------------------
+
+cdef void start(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+    """Brings every lane to a bracket, to a solution, or to a status that says why there is none."""
+    cdef int64_t i
+    cdef iop_root_lanes *s = w.lanes
+    cdef double *theta = w.block + w.stride
+    cdef double *given
+    s.x = w.block
+    iop_root_reset(s, n, root.n_params, w.stride, theta, w.ended, w.initial, w.code)
+    if root.start.block == NULL:
+        given = theta + root.n_params * w.stride
+    else:
+        root.start.block(n, w.stride, theta, w.out, root.start.ctx)
+        given = w.out
+    iop_root_order_ends(n, given, given + w.stride, w.lower, w.upper, w.code)
+    if root.start_kind == IOP_START_GUESS:
+        memcpy(w.guess, given + 2 * w.stride, n * sizeof(double))
+        for i in range(n):
+            if not isfinite(w.guess[i]) and w.code[i] == IOP_PENDING:
+                w.code[i] = IOP_INVALID_INPUT
+        start_from_guess(root, w, n)
+        search(root, w, n)
+    elif start_from_bracket(root, w, n) > 0:
+        for i in range(n):
+            w.guess[i] = NAN
+        search(root, w, n)
+
+
+cdef inline void set_bracket(Workspace *w, int64_t i, double x1, double f1, double fx1, double x2, double f2,
+                             double fx2) noexcept nogil:
+    """Gives lane i a bracket and a first iterate: a Newton step from the better end, or the middle."""
+    cdef iop_root_lanes *s = w.lanes
+    cdef double x
+    s.negative[i] = x1 if f1 < 0 else x2
+    s.positive[i] = x2 if f1 < 0 else x1
+    s.step[i] = fabs(x2 - x1)
+    s.step_before[i] = s.step[i]
+    w.initial[i] = fmin(fabs(f1), fabs(f2))
+    s.previous[i] = w.initial[i]
+    s.bisections[i] = 0
+    x = x1 - f1 / fx1 if fabs(f1) < fabs(f2) else x2 - f2 / fx2
+    if not (fmin(x1, x2) < x < fmax(x1, x2)):
+        x = 0.5 * x1 + 0.5 * x2
+    s.x[i] = x
+
+
+cdef inline void set_solution(Workspace *w, int64_t i, double x) noexcept nogil:
+    w.lanes.x[i] = x
+    w.lanes.bisections[i] = -1
+    w.initial[i] = INFINITY
+
+
+cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+    """Evaluates both ends; returns how many lanes have an infinite end and are left to the search.
+
+    An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket.
+    """
+    cdef int64_t attempt
+    cdef iop_root_lanes *s = w.lanes
+    cdef double *f = w.out + IOP_F * w.stride
+    cdef double *fx = w.out + IOP_FX * w.stride
+    cdef double f_lower[IOP_ROW]
+    cdef double fx_lower[IOP_ROW]
+    cdef double low[IOP_ROW]
+    cdef double high[IOP_ROW]
+    memcpy(low, w.lower, n * sizeof(double))
+    memcpy(high, w.upper, n * sizeof(double))
+    for attempt in range(9):
+        evaluate_at(&root.residual, w, n, low)
+        if iop_root_move_undefined_ends(n, f, w.lower, w.upper, attempt, w.code, low) == 0:
+            break
+    memcpy(f_lower, f, n * sizeof(double))
+    memcpy(fx_lower, fx, n * sizeof(double))
+    for attempt in range(9):
+        evaluate_at(&root.residual, w, n, high)
+        if iop_root_move_undefined_ends(n, f, w.upper, w.lower, attempt, w.code, high) == 0:
+            break
+    return iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
+
+
+cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+    """Newton's method with step halving until it converges, brackets a sign change or stalls.
+
+    A step is accepted if |F| falls (Armijo's rule, J. Nocedal and S. J. Wright, Numerical Optimization, 2006,
+    section 3.1); it never leaves the domain that the unknown's assumptions allow. While the steps hardly become
+    shorter, they are doubled: exp(x) = 1 is a thousand Newton steps of length one from x = 1000.
+    """
+    cdef int64_t i, k, remaining
+    cdef iop_root_lanes *s = w.lanes
+    cdef double *f = w.out + IOP_F * w.stride
+    cdef double *fx = w.out + IOP_FX * w.stride
+    cdef double *scale = w.out + IOP_SCALE * w.stride
+    cdef double base[IOP_ROW]
+    cdef double f_base[IOP_ROW]
+    cdef double fx_base[IOP_ROW]
+    cdef double newton[IOP_ROW]
+    cdef double fraction[IOP_ROW]
+    cdef double reach[IOP_ROW]
+    cdef double trying[IOP_ROW]
+    cdef double x, length, step
+    cdef bint slow, converging
+    for i in range(n):
+        trying[i] = w.code[i] == IOP_PENDING
+        s.x[i] = fmin(fmax(w.guess[i], w.lower[i]), w.upper[i])
+        base[i] = NAN
+        f_base[i] = INFINITY
+        fraction[i] = 1
+        reach[i] = 1
+    for k in range(root.max_steps):
+        evaluate(&root.residual, w, n, s.x)
+        remaining = 0
+        for i in range(n):
+            if trying[i] == 0:
+                continue
+            s.iterations[i] += 1
+            x = s.x[i]
+            if k == 0:
+                if isnan(f[i]):
+                    w.code[i] = IOP_UNDEFINED
+                    trying[i] = 0
+                    continue
+                w.initial[i] = fabs(f[i])
+            elif (f[i] < 0 and f_base[i] > 0) or (f[i] > 0 and f_base[i] < 0):
+                set_bracket(w, i, base[i], f_base[i], fx_base[i], x, f[i], fx[i])
+                trying[i] = 0
+                continue
+            if k == 0 or fabs(f[i]) <= fabs(f_base[i]) * (1 - 1e-4 * fmin(fraction[i], 1.0)):
+                step = -f[i] / fx[i]
+                slow = k > 0 and fraction[i] >= 1 and fabs(step) > 0.5 * fabs(newton[i])
+                converging = k > 0 and fabs(step) <= 0.1 * fabs(newton[i])
+                reach[i] = fmin(2 * reach[i], 1024.0) if slow else 1
+                base[i] = x
+                f_base[i] = f[i]
+                fx_base[i] = fx[i]
+                fraction[i] = reach[i]
+                newton[i] = step
+                if f[i] == 0 or (isfinite(scale[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
+                    trying[i] = 0
+                    continue
+                # A short step is convergence only after a longer one: it is short on a plateau beside a steep step.
+                converging = converging or fabs(f[i]) <= iop_rounding(scale[i], fx[i], x)
+                if converging and isfinite(fx[i]) and fabs(step) <= root.rtol * fabs(x) + root.atol:
+                    s.x[i] = fmin(fmax(x + step, w.lower[i]), w.upper[i])
+                    trying[i] = 0
+                    continue
+                if not isfinite(f[i]) or not isfinite(fx[i]) or not isfinite(step):
+                    # Overflow: downhill by the sign of the slope, if it has one.
+                    newton[i] = 0.1 * fmax(fabs(x), 1.0) * (1.0 if f[i] * fx[i] < 0 else -1.0)
+                length = 100 * fmax(fabs(x), 1.0)
+                newton[i] = fmin(fmax(newton[i], -length), length)
+            else:
+                reach[i] = 1
+                fraction[i] *= 0.5 if f[i] == f[i] else 0.25
+                fraction[i] = fmin(fraction[i], 1.0)
+                if fraction[i] < 1e-9:
+                    trying[i] = 0
+                    # No step helps: the root is as good as rounding allows, or it is left to the search.
+                    s.x[i] = base[i] if fabs(newton[i]) <= 1e-10 * fabs(base[i]) else NAN
+                    continue
+            s.x[i] = base[i] + fraction[i] * newton[i]
+            if s.x[i] <= w.lower[i]:
+                s.x[i] = base[i] - 0.9 * (base[i] - w.lower[i])
+            elif s.x[i] >= w.upper[i]:
+                s.x[i] = base[i] + 0.9 * (w.upper[i] - base[i])
+            remaining += 1
+        if remaining == 0:
+            break
+    for i in range(n):
+        if trying[i] != 0 and w.code[i] == IOP_PENDING:
+            w.ended[i] = 0
+            s.x[i] = base[i]
+
+
+# -- search -----------------------------------------------------------------------------------------------
+
+cdef inline double search_point(double lower, double upper, double guess, double exponent, bint upwards) noexcept nogil:
+    """Point number `exponent` of an outward search; NaN where there is none."""
+    cdef double centre, unit
+    if isfinite(lower) and isfinite(upper):
+        return NAN
+    if isfinite(lower):
+        unit = guess - lower if guess > lower else 1.0
+        return lower + unit * exp2(exponent if upwards else -exponent)
+    if isfinite(upper):
+        unit = upper - guess if guess < upper else 1.0
+        return upper - unit * exp2(exponent if not upwards else -exponent)
+    centre = 0.0 if isnan(guess) else guess
+    unit = fmax(fabs(centre), 1.0) * exp2(exponent)
+    return centre + unit if upwards else centre - unit
+
+cdef inline double search_exponent(int64_t k, bint fine, bint half_line) noexcept nogil:
+    """Exponent k of a coarse scan (from 2**-6, or 2**0 on a half line, to overflow), or of a fine one."""
+    if fine:
+        return 0.125 * (k + 1) if half_line else 0.125 * (k + 1) - 12
+    if half_line:
+        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 1023.0)
+    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 1023.0)
+
+
+cdef void search(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
+    """Looks for a sign change outwards from the guess, or from the middle of the domain, on both sides."""
+    cdef int64_t i, pending = 0
+    cdef bint lacking[IOP_ROW]
+    for i in range(n):
+        lacking[i] = w.code[i] == IOP_PENDING and w.ended[i] != 0 and w.lanes.bisections[i] < 0 and isnan(w.lanes.x[i])
+        pending += lacking[i]
+    if pending == 0:
+        return
+    # The scan evaluates elsewhere, so the iterates move out of the block meanwhile.
+    memcpy(w.final, w.block, n * sizeof(double))
+    w.lanes.x = w.final
+    pending = scan(root, w, n, lacking, False)
+    if pending > 0:
+        pending = scan(root, w, n, lacking, True)
+    for i in range(n):
+        if lacking[i]:
+            w.code[i] = IOP_STALLED if root.start_kind == IOP_START_GUESS else IOP_NO_SIGN_CHANGE
+    memcpy(w.block, w.final, n * sizeof(double))
+    w.lanes.x = w.block
+
+
+cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *lacking, bint fine) noexcept nogil:
+    cdef int64_t i, k, pending = 0, n_points = 200 if fine else 27
+    cdef int side
+    cdef bint half_line
+    cdef double x, value
+    cdef double *f = w.out + IOP_F * w.stride
+    cdef double *fx = w.out + IOP_FX * w.stride
+    cdef double points[IOP_ROW]
+    cdef double last_x[2][IOP_ROW]
+    cdef double last_f[2][IOP_ROW]
+    cdef double last_fx[2][IOP_ROW]
+    for i in range(n):
+        half_line = isfinite(w.lower[i]) or isfinite(w.upper[i])
+        if half_line:
+            points[i] = search_point(w.lower[i], w.upper[i], w.guess[i], 0.0, True)
+        else:
+            points[i] = 0.0 if isnan(w.guess[i]) else w.guess[i]
+    evaluate_at(&root.residual, w, n, points)
+    for i in range(n):
+        for side in range(2):
+            last_x[side][i] = points[i]
+            last_f[side][i] = f[i]
+            last_fx[side][i] = fx[i]
+        if lacking[i] and f[i] == 0:
+            set_solution(w, i, points[i])
+            lacking[i] = False
+        pending += lacking[i]
+    for k in range(n_points):
+        for side in range(2):
+            if pending == 0:
+                return 0
+            for i in range(n):
+                half_line = isfinite(w.lower[i]) or isfinite(w.upper[i])
+                points[i] = search_point(w.lower[i], w.upper[i], w.guess[i],
+                                         search_exponent(k, fine, half_line), side == 0)
+            evaluate_at(&root.residual, w, n, points)
+            for i in range(n):
+                x = points[i]
+                value = f[i]
+                if not lacking[i] or not isfinite(x):
+                    continue
+                if value == 0:
+                    set_solution(w, i, x)
+                elif (value < 0 and last_f[side][i] > 0) or (value > 0 and last_f[side][i] < 0):
+                    set_bracket(w, i, last_x[side][i], last_f[side][i], last_fx[side][i], x, value, fx[i])
+                else:
+                    last_x[side][i] = x
+                    last_f[side][i] = value
+                    last_fx[side][i] = fx[i]
+                    continue
+                lacking[i] = False
+                pending -= 1
+    return pending
