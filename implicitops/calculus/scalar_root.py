@@ -78,8 +78,10 @@ class ScalarRootRule:
             entries = {}
             for j in range(n):
                 for k in range(j + 1):
-                    cross = mixed[j] * first[k] + mixed[k] * first[j] + curvature * first[j] * first[k]
-                    entries[j, k] = entries[k, j] = tape.add(-(second[j][k] + cross) / slope)
+                    # One product at a time, the large curvature first: S_j S_k alone could underflow.
+                    bent = tape.add(tape.add(curvature * first[j]) * first[k])
+                    total = tape.add(second[j][k] + mixed[j] * first[k] + mixed[k] * first[j] + bent)
+                    entries[j, k] = entries[k, j] = tape.add(-total / slope)
             outputs.extend(entries[j, k] for j in range(n) for k in range(n))
         return tape.bundle(symbols, tuple(outputs))
 

@@ -47,7 +47,7 @@ class Tape:
             return expression
         # A Piecewise is one definition, differentiated piece by piece: the chain rule through its pieces would
         # multiply a piece that is undefined here by the zero that switches it off.
-        if not any(isinstance(argument, (ExprCondPair, Boolean)) for argument in expression.args):
+        if not any(map(_is_condition, expression.args)):
             expression = expression.func(*(self.add(argument) for argument in expression.args))
         if expression.is_Atom:
             return expression
@@ -158,3 +158,8 @@ class Tape:
 
 def _name(symbol: sp.Symbol) -> str:
     return str(symbol.name)
+
+
+def _is_condition(argument: sp.Basic) -> bool:
+    # A Symbol is both an Expr and a Boolean to SymPy.
+    return isinstance(argument, ExprCondPair) or (isinstance(argument, Boolean) and not isinstance(argument, sp.Expr))
