@@ -11,8 +11,11 @@
  * Their loops carry `#pragma omp simd` (-fopenmp-simd: no OpenMP runtime), without which GCC gives up on selects. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 #define IOP_VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
+/* For loops of some tens of steps, whose remainder would be as long as the rest in wider vectors. */
+#define IOP_VECTORISED_SHORT __attribute__((target_clones("avx2", "default")))
 #else
 #define IOP_VECTORISED
+#define IOP_VECTORISED_SHORT
 #endif
 
 /* Lanes of a block of `rows` rows: as many as IOP_LANES, fewer if n is small or the block would leave the cache. */

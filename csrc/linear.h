@@ -46,13 +46,13 @@ static inline int64_t iop_row_end(const iop_matrix_shape *m, int64_t i) {
 }
 
 /* y -= factor * x and x . y, the loops where all the time goes. Short ones are not worth a call. */
-IOP_VECTORISED
+IOP_VECTORISED_SHORT
 static void iop_subtract_long(const double *restrict x, double factor, double *restrict y, int64_t count) {
 #pragma omp simd
     for (int64_t j = 0; j < count; j++) y[j] -= factor * x[j];
 }
 
-IOP_VECTORISED
+IOP_VECTORISED_SHORT
 static double iop_dot_long(const double *x, const double *y, int64_t count) {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)

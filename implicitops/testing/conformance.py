@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from implicitops.problems import Root
+from implicitops.problems import External, FixedPoint, Minimum, Root
 from implicitops.problems.base import Problem
 from implicitops.status import SolveWarning
 from implicitops.testing.differentiation import Differentiable
@@ -117,19 +117,45 @@ def _summed_to(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def closed_forms() -> dict[str, ClosedForm]:
-    """Problems with scalar and vector parameters, with one unknown and with two."""
+    """Problems of every kind, with scalar and vector parameters, with one unknown and with two."""
     x, y, p, q = sp.symbols("x y p q")
     a, b, c = sp.symbols("a b c")
     square = Root(x**2 - p, x, [p], bracket=(0, 1 + p))
     quadratic = Root(p * x**2 + q * x - 1, x, [p, q], bracket=(0, 1 + 1 / q))
     logarithm = Root(a * sp.exp(q * x) - b**2 - c, x, [q, (a, b, c)], guess=0)
     system = Root([x * y - p, x - q * y], [x, y], [p, q], guess=(1, 1))
+    babylonian = FixedPoint((x + p / x) / 2, x, [p], guess=1 + p)
+    two_updates = FixedPoint([p / y, x / q], [x, y], [p, q], guess=(1, 1))
+    cheapest = Minimum(sp.exp(x) - p * x, x, [p], guess=0)
+    at_a_bound = Minimum(
+        (x - p) ** 2 + (y - x * q) ** 2, [x, y], [p, q], guess=(0, 0), bounds=[(p + q, None), (None, None)]
+    )
+    product = External(
+        _product, inputs={"p": (), "q": ()}, outputs=(), jacobian=_product_jacobian, hessian=_product_hessian
+    )
     return {
         "one scalar": ClosedForm(square, (sp.sqrt(p),), (50.0,)),
         "two scalars": ClosedForm(quadratic, ((sp.sqrt(q**2 + 4 * p) - q) / (2 * p),), (3.0, 2.0)),
         "scalar and vector": ClosedForm(logarithm, (sp.log((b**2 + c) / a) / q,), (2.0, 3.0)),
         "two unknowns": ClosedForm(system, (sp.sqrt(p * q), sp.sqrt(p / q)), (4.0, 3.0)),
+        "fixed point": ClosedForm(babylonian, (sp.sqrt(p),), (50.0,)),
+        "two updates": ClosedForm(two_updates, (sp.sqrt(p * q), sp.sqrt(p / q)), (4.0, 3.0)),
+        "minimum": ClosedForm(cheapest, (sp.log(p),), (5.0,)),
+        "minimum at a bound": ClosedForm(at_a_bound, (p + q, q * (p + q)), (4.0, 3.0)),
+        "existing code": ClosedForm(product, (p * q,), (4.0, 3.0)),
     }
+
+
+def _product(p: float, q: float) -> float:
+    return p * q
+
+
+def _product_jacobian(p: float, q: float) -> list[float]:
+    return [q, p]
+
+
+def _product_hessian(p: float, q: float) -> list[list[float]]:
+    return [[0.0, 1.0], [1.0, 0.0]]
 
 
 def check_value_and_first_order(backend: Backend, case: ClosedForm) -> None:

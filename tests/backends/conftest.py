@@ -16,11 +16,13 @@ def linker(request, monkeypatch):
     from theano.graph.op import COp
 
     from implicitops.backends.theano_op import SymbolicOperation
+    from implicitops.kernels.external import needs_python
 
     original = COp.make_thunk
 
     def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
-        impl = request.param if isinstance(self, SymbolicOperation) else "py"
+        ours = isinstance(self, SymbolicOperation) and not needs_python(self.operation)
+        impl = request.param if ours else "py"
         return original(self, node, storage_map, compute_map, no_recycling, impl=impl)
 
     monkeypatch.setattr(COp, "make_thunk", make_thunk)
