@@ -153,23 +153,23 @@ class ExternalReference:
         return self._reference.at(parameters, None, order)
 
 
-@reference_of.register
+@reference_of.register(Root)
 def _(problem: Root) -> RootReference | SystemReference:
     return SystemReference(problem, problem.residuals) if problem.is_vector else RootReference(problem)
 
 
-@reference_of.register
+@reference_of.register(FixedPoint)
 def _(problem: FixedPoint) -> SystemReference:
     return SystemReference(problem, problem.residuals)
 
 
-@reference_of.register
+@reference_of.register(Minimum)
 def _(problem: Minimum) -> SystemReference:
     if problem.is_bounded:
         raise NoReferenceError("there is no high-precision reference for a minimum with bounds. Pass reference=.")
     return SystemReference(problem, [sp.diff(problem.objective, symbol) for symbol in problem.unknowns])
 
 
-@reference_of.register
+@reference_of.register(External)
 def _(problem: External) -> ExternalReference:
     return ExternalReference(problem)
