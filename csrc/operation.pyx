@@ -102,7 +102,6 @@ cdef class Operation:
         cdef const double **c_inputs = <const double **> malloc((n_in + n_out + 1) * sizeof(double *))
         cdef int64_t *c_strides = <int64_t *> malloc((n_in + 1) * sizeof(int64_t))
         cdef double **c_outputs = <double **> c_inputs + n_in
-        cdef const double[:] source
         cdef double[::1] target
         cdef int32_t[::1] status_view
         cdef int64_t[:, ::1] stats_view

@@ -125,46 +125,46 @@ def _scalar_root(operation: Solve) -> Any:
 
 
 def _root_system_kernel(operation: Solve) -> Any:
-    problem, order = operation.problem, operation.derivatives
-    equations, key, options = equations_of(problem), problem.equation_key, problem.options
+    problem = operation.problem
+    equations = equations_of(problem)
     return _root_system.RootSystem(
-        residual=_compile(f"{key}/system", equations.residual_bundle),
-        parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
-        second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        residual=_compile(f"{problem.equation_key}/system", equations.residual_bundle),
         start=None if operation.start_given else _compile(f"{problem.key}/guess", equations.start_bundle),
         entries=equations.jacobian_pattern,
-        parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         bandwidths=equations.bandwidths,
-        n_params=len(problem.parameter_symbols),
-        lower=[float(low) for low, _ in problem.domain],
-        upper=[float(high) for _, high in problem.domain],
-        atol=options.atol,
-        rtol=options.rtol,
-        max_steps=options.max_steps,
-        derivatives=order,
         fixed_point=_fixed_point_mode(problem),
+        **_common_arguments(operation),
     )
 
 
 def _minimum_kernel(operation: Solve) -> Any:
-    problem, order = operation.problem, operation.derivatives
-    rule, equations, key, options = MinimumRule(problem), equations_of(problem), problem.equation_key, problem.options
+    problem = operation.problem
+    rule, key = MinimumRule(problem), problem.equation_key
     return _minimum.Minimum(
         objective=_compile(f"{key}/objective", rule.objective_bundle),
         bounds=_compile(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
-        parameter=_compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
-        second=_compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
         start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
         entries=rule.hessian_pattern,
-        parameter_entries=equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
-        n_params=len(problem.parameter_symbols),
-        lower=[float(low) for low, _ in problem.domain],
-        upper=[float(high) for _, high in problem.domain],
-        atol=options.atol,
-        rtol=options.rtol,
-        max_steps=options.max_steps,
-        derivatives=order,
+        **_common_arguments(operation),
     )
+
+
+def _common_arguments(operation: Solve) -> dict[str, Any]:
+    """What every kernel for several unknowns needs: derivatives with respect to the parameters, domain, options."""
+    problem, order = operation.problem, operation.derivatives
+    equations, key, options = equations_of(problem), problem.equation_key, problem.options
+    return {
+        "parameter": _compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
+        "second": _compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        "parameter_entries": equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
+        "n_params": len(problem.parameter_symbols),
+        "lower": [float(low) for low, _ in problem.domain],
+        "upper": [float(high) for _, high in problem.domain],
+        "atol": options.atol,
+        "rtol": options.rtol,
+        "max_steps": options.max_steps,
+        "derivatives": order,
+    }
 
 
 def _factorise(operation: Factorise) -> Any:
