@@ -105,8 +105,9 @@ def test_a_warning_that_the_user_made_an_error_is_raised():
 @pytest.mark.usefixtures("linker")
 def test_on_failure_raise_does_not_reach_into_a_graph():
     problem = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p), on_failure="raise")
+    function = compiled(problem, gradient=False)
     with pytest.warns(iop.SolveWarning):
-        assert np.isnan(compiled(problem, gradient=False)([-0.5])).all()
+        assert np.isnan(function([-0.5])).all()
 
 
 def test_broadcast_arguments_are_reported_for_the_element_that_failed():
