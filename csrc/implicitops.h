@@ -52,11 +52,16 @@ typedef enum {
     IOP_EXTERNAL_TIMEOUT = 15,
     IOP_EXTERNAL_SHAPE = 16,
     IOP_EXTERNAL_NAN = 17,
-    IOP_WORKER_DIED = 18
+    IOP_WORKER_DIED = 18,
+    IOP_BLOW_UP = 19,
+    IOP_STEP_TOO_SMALL = 20,
+    IOP_STIFF = 21,
+    IOP_NOT_LIPSCHITZ = 22,
+    IOP_BEFORE_START = 23
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */
-enum { IOP_N_STATS = 4 };
+enum { IOP_N_STATS = 6 };
 
 typedef struct iop_operation iop_operation;
 
@@ -75,8 +80,10 @@ struct iop_operation {
     iop_run_function run;
     int32_t n_inputs;
     int32_t n_outputs;
-    const int64_t *input_sizes;  /* doubles per element of each input */
-    const int64_t *output_sizes; /* doubles per element of each output */
+    /* Doubles per element of each input and output.  In what iop_find() returns, -k stands for k times a length that
+     * the call chooses; it runs as a copy with sizes that are resolved, from which the kernel learns the length. */
+    const int64_t *input_sizes;
+    const int64_t *output_sizes;
     const void *data;            /* what this kind of kernel needs: callbacks and options */
 };
 

@@ -32,6 +32,7 @@ cdef extern from "implicitops.h" nogil:
 
 cdef enum:
     MAX_ARGUMENTS = 32  # of the scalar fast path
+    MAX_LENGTHS = 64  # for which an operation keeps its resolved form
 
 
 cdef int raise_if_set() except -1:
@@ -46,7 +47,9 @@ cdef class Operation:
     ----------
     kernel : RootScalar, Evaluate, ... ; kept alive by the operation
     input_sizes, output_sizes : sequences of int, doubles per batch element
-    grain : int, smallest part of a batch that is worth a thread
+        -k stands for k times a length that each call chooses: such an operation runs by way of ``with_length``, or
+        in C as a copy whose sizes are resolved.
+    grain : int, smallest part of a batch that is worth a thread; for a length of 1 if that is free
     """
 
     cdef iop_operation c
@@ -55,6 +58,8 @@ cdef class Operation:
     cdef readonly tuple input_sizes
     cdef readonly tuple output_sizes
     cdef readonly int64_t grain
+    cdef readonly bint is_free
+    cdef dict resolved
 
     def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192):
         cdef int64_t k
@@ -62,6 +67,8 @@ cdef class Operation:
         self.grain = grain
         self.input_sizes = tuple(int(s) for s in input_sizes)
         self.output_sizes = tuple(int(s) for s in output_sizes)
+        self.is_free = any(size < 0 for size in self.input_sizes + self.output_sizes)
+        self.resolved = {}
         self.sizes = <int64_t *> malloc((len(self.input_sizes) + len(self.output_sizes) + 1) * sizeof(int64_t))
         if self.sizes == NULL:
             raise MemoryError
@@ -81,6 +88,30 @@ cdef class Operation:
     def address(self):
         """Address of the ``iop_operation``, for callers in C that keep this object alive."""
         return <uintptr_t> &self.c
+
+    def with_length(self, length):
+        """Operation for a given length of the free axes: itself if it has none.
+
+        Parameters
+        ----------
+        length : int, or None for an operation without free axes
+        """
+        if not self.is_free:
+            return self
+        if length is None or length < 0:
+            raise ValueError(f"the operation has free axes: their length must be 0 or more; got {length}")
+        found = self.resolved.get(length)
+        if found is None:
+            found = Operation(
+                self.kernel,
+                [-size * length if size < 0 else size for size in self.input_sizes],
+                [-size * length if size < 0 else size for size in self.output_sizes],
+                max(1, self.grain // max(1, length)),
+            )
+            if len(self.resolved) >= MAX_LENGTHS:
+                self.resolved = {}  # replaced, not emptied: another thread may be looking
+            self.resolved[length] = found
+        return found
 
     def run(self, int64_t n, int64_t first, inputs, strides, outputs, status, stats):
         """Run batch elements first ... first + n - 1 without the GIL.
@@ -108,6 +139,10 @@ cdef class Operation:
         cdef int32_t *c_status = NULL
         cdef int64_t *rows[IOP_N_STATS]
         cdef int64_t **c_stats = NULL
+        if self.is_free:
+            free(c_inputs)
+            free(c_strides)
+            raise ValueError("the operation has free axes: run with_length(...) of it")
         try:
             for k in range(n_in):
                 c_strides[k] = strides[k]
@@ -147,7 +182,7 @@ cdef class Operation:
         cdef double *outputs[4]
         cdef double value
         cdef object argument
-        if n != self.c.n_inputs or n > MAX_ARGUMENTS or self.c.n_outputs > 4:
+        if n != self.c.n_inputs or n > MAX_ARGUMENTS or self.c.n_outputs > 4 or self.is_free:
             return None
         for k in range(n):
             argument = <object> PyTuple_GET_ITEM(arguments, k)

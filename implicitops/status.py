@@ -39,7 +39,10 @@ class Status(enum.Enum):
         "the residual changes sign without passing through zero: a pole or a jump, not a root. "
         "Give a bracket that excludes it, or multiply the equation by its denominator"
     )
-    MAX_STEPS = "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess"
+    MAX_STEPS = (
+        "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess; of an ODE, look "
+        "for a jump that its states slide along"
+    )
     UNDEFINED = (
         "the residual or objective is not a real number (NaN) at the guess, at an end of the bracket or inside it. "
         "Narrow the bracket to where it is defined, or give another guess"
@@ -93,6 +96,25 @@ class Status(enum.Enum):
         "the executor's worker died before it returned a result: a crash, a kill, or too little memory. Look for what "
         "ended it, or make such calls again with retries="
     )
+    BLOW_UP = (
+        "a state grows beyond all bounds before the last output time: a solution that ends in finite time, or a wrong sign "
+        "in the right-hand side. Ask for earlier times, or look for what should limit the growth"
+    )
+    STEP_TOO_SMALL = (
+        "steps became too short to move on: the right-hand side jumps, is not smooth or has a singularity there. Give the "
+        "time of a jump as an event, or state a smooth right-hand side"
+    )
+    STIFF = (
+        "the step limit was reached by an explicit method whose steps are limited by stability: the problem is stiff. Use "
+        "method='auto' or 'rodas5p'"
+    )
+    NOT_LIPSCHITZ = (
+        "the derivative of the right-hand side by the states is infinite at the start or after an event, such as that of "
+        "sqrt(y) at y = 0: more than one solution may begin there. Start beside that point, or restate the equation"
+    )
+    BEFORE_START = (
+        "an output time or an event lies before t0, where the solution does not exist. Leave it out, or start earlier"
+    )
 
     def __repr__(self) -> str:
         return f"Status.{self.name}"
@@ -126,6 +148,8 @@ class Solution:
     error_estimate : ndarray of the shape of ``value``, or None where the method has none
         For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``.
     stats : mapping of a counter's name to an int64 ndarray (...)
+    time_derivative : ndarray of the shape of ``value``, or None
+        Derivative of each row with respect to its own output time, along with the Jacobian of an ODE.
     """
 
     value: np.ndarray
@@ -134,6 +158,7 @@ class Solution:
     status_code: np.ndarray
     error_estimate: np.ndarray | None = None
     stats: Mapping[str, np.ndarray] = field(default_factory=dict)
+    time_derivative: np.ndarray | None = None
 
     @property
     def status(self) -> Any:

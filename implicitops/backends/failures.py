@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from implicitops.backends.numpy import listed, solve
 from implicitops.problems.base import Problem
 from implicitops.status import SolveWarning, Status
 
@@ -35,7 +34,7 @@ class Failure:
     status: Status
 
     def __str__(self) -> str:
-        listing = ", ".join(f"{name}={_written(value)}" for name, value in self.parameters.items())
+        listing = ", ".join(f"{name}={listed(value)}" for name, value in self.parameters.items())
         return f"at {listing}: {self.status.value} ({self.status!r})"
 
 
@@ -110,8 +109,8 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
 def _explain(problem: Problem, parameters: Iterable[Sequence[Any]]) -> tuple[Failure, ...]:
     explained = []
     for values, _ in zip(parameters, range(KEPT)):
-        status = problem.solve(*values, throw=False).status
-        explained.append(Failure(dict(zip(problem.parameter_names, values)), status))
+        status = solve(problem, values, throw=False).status
+        explained.append(Failure(dict(zip(problem.argument_names, values)), status))
     return tuple(explained)
 
 
@@ -121,7 +120,3 @@ def _message(problem: Problem, failure: Failure) -> str:
         "sampler takes for impossible. Further failures of this problem are counted without a warning: see "
         "implicitops.failures()."
     )
-
-
-def _written(value: Any) -> str:
-    return f"{float(value):.17g}" if np.ndim(value) == 0 else str(np.asarray(value).tolist())

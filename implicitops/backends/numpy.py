@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.calculus import Operation, Solve
+from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
@@ -23,9 +24,11 @@ def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
         problem.__dict__.setdefault("_solve_scalars", kernel_of(Solve(problem)).solve_scalars)
     operation = Solve(problem)
-    batch, inputs, strides = as_batch(arguments, operation.input_shapes, problem.parameter_names)
-    value = np.empty(batch + problem.output_shape)
-    failed, _ = run(kernel_of(operation), math.prod(batch), inputs, strides, [value, None, None, None])
+    batch, inputs, strides = as_batch(arguments, operation.input_shapes, operation.input_names)
+    length = free_length(inputs, operation.input_shapes)
+    value = np.empty(batch + resolved(problem.output_shape, length))
+    kernel = kernel_of(operation).with_length(length)
+    failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, None, None, None])
     if failed and problem.options.on_failure == "raise":
         solve(problem, arguments)  # again, for the status that the error tells
     return value[()]
@@ -44,17 +47,18 @@ def solve(
         raise ArgumentError(f"derivatives must be 0, 1 or 2; got {derivatives!r}.")
     problem, extra = _with_start(problem, start)
     operation = Solve(problem, derivatives, start_given=bool(extra))
-    names = (*problem.parameter_names, *(f"start value {k}" for k in range(len(extra))))
-    batch, inputs, strides = as_batch([*arguments, *extra], operation.input_shapes, names)
-    n = math.prod(batch)
-    shapes = operation.kernel_output_shapes
+    batch, inputs, strides = as_batch([*arguments, *extra], operation.input_shapes, operation.input_names)
+    n, length = math.prod(batch), free_length(inputs, operation.input_shapes)
+    shapes = [resolved(shape, length) for shape in operation.kernel_output_shapes]
     value = np.empty(batch + shapes[0])
     error = np.empty(batch + shapes[3]) if shapes[3] != (0,) else None
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
     outputs = [value, jacobian, hessian, error]
-    failed, stats = run(kernel_of(operation), n, inputs, strides, outputs, status, stats=True)
+    kernel = kernel_of(operation).with_length(length)
+    failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
+    jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
     solution = Solution(
         value=value[()],
         jacobian=jacobian,
@@ -62,9 +66,10 @@ def solve(
         status_code=status.reshape(batch)[()],
         error_estimate=None if error is None else error[()],
         stats={name: counter.reshape(batch)[()] for name, counter in stats.items()},
+        time_derivative=time_derivative,
     )
     if failed and throw:
-        cause = getattr(kernel_of(operation).kernel, "cause", None)
+        cause = getattr(kernel.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
             _failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution
@@ -84,18 +89,18 @@ def evaluate(operation: Operation, arguments: Sequence[Any]) -> list[np.ndarray]
     -------
     list of ndarray, batch shape followed by each of ``operation.output_shapes``
     """
-    names = tuple(f"input {k}" for k in range(len(operation.input_shapes)))
-    batch, inputs, strides = as_batch(arguments, operation.input_shapes, names)
-    kernel = kernel_of(operation)
-    outputs: list[np.ndarray | None] = [np.empty(batch + shape) for shape in operation.output_shapes]
+    batch, inputs, strides = as_batch(arguments, operation.input_shapes, operation.input_names)
+    length = free_length(inputs, operation.input_shapes)
+    kernel = kernel_of(operation).with_length(length)
+    outputs: list[np.ndarray | None] = [np.empty(batch + resolved(shape, length)) for shape in operation.output_shapes]
     unwanted = [None] * (len(kernel.output_sizes) - len(outputs))
     run(kernel, math.prod(batch), inputs, strides, [*outputs, *unwanted])
     return [output for output in outputs if output is not None]
 
 
 def as_batch(
-    arguments: Sequence[Any], shapes: Sequence[tuple[int, ...]], names: Sequence[str]
-) -> tuple[tuple[int, ...], list[np.ndarray], list[int]]:
+    arguments: Sequence[Any], shapes: Sequence[Shape], names: Sequence[str]
+) -> tuple[Shape, list[np.ndarray], list[int]]:
     """Arguments as native float64 arrays with contiguous trailing axes, and their common batch shape.
 
     Returns
@@ -105,6 +110,8 @@ def as_batch(
     strides : list of int, doubles between batch elements; 0 where one element serves all
     """
     arrays = [_as_float64(a, shape, name) for a, shape, name in zip(arguments, shapes, names)]
+    _require_one_length(arrays, shapes, names)
+    shapes = [array.shape[array.ndim - len(shape) :] for array, shape in zip(arrays, shapes)]
     leading = [a.shape[: a.ndim - len(shape)] for a, shape in zip(arrays, shapes)]
     try:
         batch = np.broadcast_shapes(*leading)
@@ -117,13 +124,54 @@ def as_batch(
         if math.prod(lead) == 1:
             strides.append(0)
         else:
-            array = np.broadcast_to(array, batch + tuple(shape)) if lead != batch else array
+            array = np.broadcast_to(array, batch + shape) if lead != batch else array
             strides.append(size)
         inputs.append(np.ascontiguousarray(array))
     return batch, inputs, strides
 
 
-def _as_float64(argument: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | None:
+    """Length of the free axes, None if there are none.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray that fit
+    shapes : sequence of their trailing shapes
+    """
+    lengths = (a.shape[a.ndim - len(shape)] for a, shape in zip(arrays, shapes) if shape[:1] == (FREE,))
+    return next(lengths, None)
+
+
+def listed(value: Any) -> str:
+    """A parameter's value as an error quotes it: a few numbers of a long array."""
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return f"{float(array):.17g}"
+    if array.ndim == 1 and array.size > 12:
+        first = ", ".join(map(str, array[:3].tolist()))
+        return f"[{first}, ..., {array[-1]}] ({array.size} numbers)"
+    return str(array.tolist())
+
+
+def _require_one_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape], names: Sequence[str]) -> None:
+    lengths = {name: a.shape[a.ndim - len(s)] for a, s, name in zip(arrays, shapes, names) if s[:1] == (FREE,)}
+    if len(set(lengths.values())) > 1:
+        listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ArgumentError(f"these must have the same length, one entry for each output time; got {listing}.")
+
+
+def _without_time(
+    problem: Problem, jacobian: np.ndarray | None, hessian: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Derivatives with respect to the parameters alone, and the Jacobian's last column, if that is the output time."""
+    if problem.output_shape[:1] != (FREE,) or jacobian is None:
+        return jacobian, hessian, None
+    parameters = np.ascontiguousarray(jacobian[..., :-1])
+    second = None if hessian is None else np.ascontiguousarray(hessian[..., :-1, :-1])
+    return parameters, second, np.ascontiguousarray(jacobian[..., -1])
+
+
+def _as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
     try:
         array = np.asarray(argument)
     except ValueError as error:
@@ -133,11 +181,22 @@ def _as_float64(argument: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
             f"{name} must be real numbers; got dtype {array.dtype}, shape {array.shape}: {argument!r:.80}. "
             "Convert it to float64 first."
         )
-    if shape and array.shape[array.ndim - len(shape) :] != tuple(shape):
+    core = array.shape[array.ndim - len(shape) :] if array.ndim >= len(shape) else None
+    if shape[:1] == (FREE,) and (core is None or core[1:] != shape[1:]):
+        got = f"the number {argument!r:.80}: write [{argument!r:.80}]" if array.ndim == 0 else f"shape {array.shape}"
+        raise ArgumentError(f"{name} must be {free_rule(shape)}; got {got}.")
+    if shape and shape[0] != FREE and core != tuple(shape):
         raise ArgumentError(
             f"{name} is a vector parameter: its last axis must have length {shape[-1]}; got shape {array.shape}."
         )
     return array.astype(np.float64, copy=False)
+
+
+def free_rule(shape: Shape) -> str:
+    """What an argument with a free axis must look like."""
+    if len(shape) == 1:
+        return "1-D, of any length (axes before the last are a batch)"
+    return f"an array whose last axes are {shape[1:]} after one of any length"
 
 
 def _with_start(problem: Problem, start: dict[str, Any]) -> tuple[Problem, tuple[Any, ...]]:
@@ -156,14 +215,13 @@ def _failure_message(
     failed: int,
 ) -> str:
     flat = int(np.flatnonzero(np.ravel(solution.status_code) != 0)[0])
+    shapes = problem.argument_shapes
+    length = free_length(inputs, shapes)
     values = [
-        array.ravel()[flat * stride : flat * stride + max(1, math.prod(shape))]
-        for array, stride, shape in zip(inputs, strides, problem.parameter_shapes)
+        array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
+        for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(
-        f"{name}={v[0]:.17g}" if shape == () else f"{name}={v.tolist()}"
-        for name, v, shape in zip(problem.parameter_names, values, problem.parameter_shapes)
-    )
+    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(problem.argument_names, values))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
     if batch == ():
         return f"{problem!r} failed at {listing}: {status.value} ({status!r})."

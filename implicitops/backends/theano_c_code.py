@@ -21,6 +21,8 @@ SUPPORT = """
 #ifndef IMPLICITOPS_THEANO
 #define IMPLICITOPS_THEANO
 
+#define IOP_FREE (-1)
+
 typedef const iop_operation *(*iop_find_type)(const char *);
 typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
                                 double *const *, int32_t *, int64_t *const *);
@@ -30,7 +32,7 @@ typedef struct {
     int64_t n_batch, n_inputs, n_outputs;
     const int64_t *broadcastable; /* of each batch axis of each input, whether it is */
     const int64_t *core_ndim;     /* of the inputs, then of the outputs */
-    const int64_t *core_shape;    /* of the inputs, then of the outputs */
+    const int64_t *core_shape;    /* of the inputs, then of the outputs; IOP_FREE where each call chooses */
 } iop_layout;
 
 /* What is found when a function is made. */
@@ -90,12 +92,14 @@ static int iop_find_target(PyObject *params, iop_target *target)
     return 0;
 }
 
-/* Common batch shape, or -1 where lengths differ: then the op raises an error that names the argument. */
-static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy_intp *batch)
+/* Common batch shape and length of the free axes (1 if there are none), or -1 where lengths differ: then the op raises
+ * an error that names the argument. */
+static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy_intp *batch, npy_intp *length)
 {
     const int64_t *broadcastable = layout->broadcastable;
     const int64_t *core = layout->core_shape;
     int k, d;
+    *length = -1;
     for (d = 0; d < layout->n_batch; d++)
         batch[d] = -1;
     for (k = 0; k < layout->n_inputs; k++) {
@@ -107,10 +111,16 @@ static int iop_batch_shape(const iop_layout *layout, PyArrayObject **inputs, npy
                 return -1;
             batch[d] = shape[d];
         }
-        for (d = 0; d < layout->core_ndim[k]; d++)
-            if (shape[layout->n_batch + d] != *core++)
+        for (d = 0; d < layout->core_ndim[k]; d++, core++) {
+            const npy_intp n = shape[layout->n_batch + d];
+            if (*core == IOP_FREE && *length == -1)
+                *length = n;
+            if (n != (*core == IOP_FREE ? *length : *core))
                 return -1;
+        }
     }
+    if (*length == -1)
+        *length = 1;
     for (d = 0; d < layout->n_batch; d++)
         if (batch[d] == -1)
             batch[d] = 1;
@@ -128,9 +138,11 @@ static bool iop_has_stride(PyArrayObject *array, int64_t n_batch, const npy_intp
             return false;
         expected *= shape[d];
     }
+    *stride = 0;
+    if (expected == 0)
+        return true;
     for (d = n_batch - 1; d >= 0; d--)
         elements *= shape[d];
-    *stride = 0;
     if (elements <= 1)
         return true;
     for (d = n_batch - 1; d >= 0; d--) {
@@ -177,7 +189,8 @@ static int iop_prepare_output(PyArrayObject **output, int ndim, const npy_intp *
     return *output == NULL ? -1 : 0;
 }
 
-static int iop_prepare_outputs(const iop_layout *layout, const npy_intp *batch, PyArrayObject ***outputs)
+static int iop_prepare_outputs(const iop_layout *layout, const npy_intp *batch, npy_intp length,
+                               PyArrayObject ***outputs)
 {
     npy_intp shape[NPY_MAXDIMS];
     const int64_t *core = layout->core_shape;
@@ -188,8 +201,8 @@ static int iop_prepare_outputs(const iop_layout *layout, const npy_intp *batch, 
         shape[d] = batch[d];
     for (k = 0; k < layout->n_outputs; k++) {
         int core_ndim = (int)layout->core_ndim[layout->n_inputs + k];
-        for (d = 0; d < core_ndim; d++)
-            shape[layout->n_batch + d] = *core++;
+        for (d = 0; d < core_ndim; d++, core++)
+            shape[layout->n_batch + d] = *core == IOP_FREE ? length : *core;
         if (iop_prepare_output(outputs[k], (int)layout->n_batch + core_ndim, shape) != 0)
             return -1;
     }
@@ -241,35 +254,48 @@ static int iop_tell(PyObject *op, const char *method, const iop_layout *layout, 
     return result == NULL ? -1 : 0;
 }
 
-static int64_t iop_run_batch(const iop_target *target, npy_intp n, PyArrayObject **inputs,
+/* Sizes for this call: free axes have that length. */
+static void iop_resolve(const int64_t *sizes, int64_t n, npy_intp length, int64_t *resolved)
+{
+    for (int64_t k = 0; k < n; k++)
+        resolved[k] = sizes[k] < 0 ? -sizes[k] * length : sizes[k];
+}
+
+static int64_t iop_run_batch(const iop_target *target, npy_intp n, npy_intp length, PyArrayObject **inputs,
                              const int64_t *strides, PyArrayObject ***outputs)
 {
     const iop_layout *layout = &target->layout;
     const int n_outputs = target->operation->n_outputs; /* a kernel may have more than its op */
     const double *sources[layout->n_inputs + 1];
     double *targets[n_outputs + 1];
-    if (n >= target->large_batch)
+    int64_t input_sizes[layout->n_inputs + 1], output_sizes[n_outputs + 1];
+    iop_operation operation = *target->operation;
+    if (n >= 2 && n >= target->large_batch / (length > 1 ? length : 1))
         return iop_run_on_threads(target->op, layout, n, inputs, strides, outputs);
     for (int k = 0; k < layout->n_inputs; k++)
         sources[k] = (const double *)PyArray_DATA(inputs[k]);
     for (int k = 0; k < n_outputs; k++)
         targets[k] = k < layout->n_outputs ? (double *)PyArray_DATA(*outputs[k]) : NULL;
-    return iop_run(target->operation, n, sources, strides, targets, NULL, NULL);
+    iop_resolve(operation.input_sizes, layout->n_inputs, length, input_sizes);
+    iop_resolve(operation.output_sizes, n_outputs, length, output_sizes);
+    operation.input_sizes = input_sizes;
+    operation.output_sizes = output_sizes;
+    return iop_run(&operation, n, sources, strides, targets, NULL, NULL);
 }
 
 static int iop_apply(const iop_target *target, PyArrayObject **inputs, PyArrayObject ***outputs)
 {
     const iop_layout *layout = &target->layout;
-    npy_intp batch[NPY_MAXDIMS], n;
+    npy_intp batch[NPY_MAXDIMS], length, n;
     PyArrayObject *sources[layout->n_inputs + 1];
     int64_t strides[layout->n_inputs + 1], failed = 0;
     int ready = 0;
-    if (iop_batch_shape(layout, inputs, batch) != 0) {
+    if (iop_batch_shape(layout, inputs, batch, &length) != 0) {
         if (iop_tell(target->op, "raise_shape_error", layout, inputs, NULL) == 0)
             PyErr_SetString(PyExc_ValueError, "the inputs have the wrong shape");
         return -1;
     }
-    if (iop_prepare_outputs(layout, batch, outputs) != 0)
+    if (iop_prepare_outputs(layout, batch, length, outputs) != 0)
         return -1;
     n = PyArray_MultiplyList(batch, (int)layout->n_batch);
     if (n == 0)
@@ -281,7 +307,7 @@ static int iop_apply(const iop_target *target, PyArrayObject **inputs, PyArrayOb
         ready++;
     }
     if (ready == layout->n_inputs)
-        failed = iop_run_batch(target, n, sources, strides, outputs);
+        failed = iop_run_batch(target, n, length, sources, strides, outputs);
     while (ready-- > 0)
         Py_DECREF(sources[ready]);
     if (failed > 0)

@@ -15,11 +15,16 @@ from theano.graph.op import COp
 from theano.graph.type import generic
 
 from implicitops.backends import failures, theano_c_code
-from implicitops.backends.numpy import evaluate
+from implicitops.backends.numpy import evaluate, free_length, free_rule
 from implicitops.calculus import Operation, Solve
+from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
+from implicitops.calculus.sensitivities import Adjoint, Sensitivities
 from implicitops.kernels import kernel_of, register, run
 from implicitops.kernels.external import needs_python
 from implicitops.status import ArgumentError
+
+#: Operations that solve a problem, and can fail.
+SOLVES = (Solve, Sensitivities, Adjoint)
 
 
 class SymbolicOperation(COp):
@@ -46,13 +51,17 @@ class SymbolicOperation(COp):
 
     def make_node(self, *inputs: Any) -> Any:
         """Node whose inputs are float64 and of equal batch rank."""
-        shapes = self.operation.input_shapes
-        variables = [_as_variable(x, shape, name) for x, shape, name in zip(inputs, shapes, self._input_names)]
+        shapes, names = self.operation.input_shapes, self.operation.input_names
+        variables = [_as_variable(x, shape, name) for x, shape, name in zip(inputs, shapes, names)]
         n_batch = max(v.ndim - len(shape) for v, shape in zip(variables, shapes))
         variables = [padded(v, n_batch + len(shape)) for v, shape in zip(variables, shapes)]
         batch = tuple(all(v.broadcastable[d] for v in variables) for d in range(n_batch))
+        # A free axis has length 1 for certain where one of the inputs says so.
+        free = (v.broadcastable[n_batch] for v, shape in zip(variables, shapes) if shape[:1] == (FREE,))
+        length = 1 if any(free) else None
         outputs = [
-            tt.TensorType("float64", batch + tuple(n == 1 for n in shape))() for shape in self.operation.output_shapes
+            tt.TensorType("float64", batch + tuple(n == 1 for n in resolved(shape, length)))()
+            for shape in self.operation.output_shapes
         ]
         return Apply(self, variables, outputs)
 
@@ -62,25 +71,24 @@ class SymbolicOperation(COp):
             next((shape[d] for v, shape in zip(node.inputs, shapes) if not v.broadcastable[d]), 1)
             for d in range(self.batch_rank(node.inputs))
         )
-        return [batch + shape for shape in self.operation.output_shapes]
+        k, n_batch = free_position(self.operation.input_shapes), self.batch_rank(node.inputs)
+        length = None if k is None else shapes[k][n_batch]
+        return [batch + resolved(shape, length) for shape in self.operation.output_shapes]
 
     def batch_rank(self, inputs: Sequence[Any]) -> int:
         """Number of leading axes over which a node's inputs are mapped."""
         return int(inputs[0].ndim) - len(self.operation.input_shapes[0])
-
-    @property
-    def _input_names(self) -> Sequence[str]:
-        if isinstance(self.operation, Solve) and not self.operation.start_given:
-            names: tuple[str, ...] = self.operation.problem.parameter_names
-            return names
-        return tuple(f"input {k} of {self.operation.name}" for k in range(len(self.operation.input_shapes)))
 
     # -- derivatives --------------------------------------------------------------------------------------
 
     def connection_pattern(self, node: Any) -> list[list[bool]]:
         """Whether a cotangent flows to each input; none to a matrix's factors, which repeat it."""
         n_outputs = len(self.operation.output_shapes)
-        return [[result is not None] * n_outputs for result in self.operation.vjp().results]
+        try:
+            results: Sequence[int | None] = self.operation.vjp().results
+        except DerivativeError:  # which is said if somebody asks for it, not where a cost merely contains it
+            results = (0,) * len(self.operation.input_shapes)
+        return [[result is not None] * n_outputs for result in results]
 
     def L_op(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the inputs: the operation's reverse rule, summed over broadcast axes."""
@@ -98,12 +106,12 @@ class SymbolicOperation(COp):
             seeds = self._with_zeros(inputs, tangents, self.operation.input_shapes)
             return self.operation.jvp().replay([*inputs, *outputs, *seeds], call)
 
-    def _with_zeros(
-        self, inputs: Sequence[Any], directions: Sequence[Any], shapes: Sequence[tuple[int, ...]]
-    ) -> list[Any]:
-        batch = (1,) * self.batch_rank(inputs)
+    def _with_zeros(self, inputs: Sequence[Any], directions: Sequence[Any], shapes: Sequence[Shape]) -> list[Any]:
+        k, n_batch = free_position(self.operation.input_shapes), self.batch_rank(inputs)
+        length = None if k is None else inputs[k].shape[n_batch]
+        batch = (1,) * n_batch
         return [
-            tt.constant(np.zeros(batch + shape)) if _is_absent(direction) else direction
+            _zeros(batch + resolved(shape, length)) if _is_absent(direction) else direction
             for direction, shape in zip(directions, shapes)
         ]
 
@@ -120,12 +128,13 @@ class SymbolicOperation(COp):
         outputs = evaluate(self.operation, inputs)
         for storage, output in zip(output_storage, outputs):
             storage[0] = output
-        if isinstance(self.operation, Solve) and np.isnan(outputs[0]).any():
+        if isinstance(self.operation, SOLVES) and np.isnan(outputs[0]).any():
             self.report_failures(inputs, outputs)
 
     def _fit(self, node: Any, inputs: Sequence[np.ndarray]) -> bool:
-        n_batch = self.batch_rank(inputs)
-        cores_fit = all(x.shape[n_batch:] == shape for x, shape in zip(inputs, self.operation.input_shapes))
+        n_batch, shapes = self.batch_rank(inputs), self.operation.input_shapes
+        length = free_length(inputs, shapes)
+        cores_fit = all(x.shape[n_batch:] == resolved(shape, length) for x, shape in zip(inputs, shapes))
         return cores_fit and all(
             len({x.shape[d] for v, x in zip(node.inputs, inputs) if not v.broadcastable[d]}) <= 1
             for d in range(n_batch)
@@ -133,11 +142,13 @@ class SymbolicOperation(COp):
 
     def raise_shape_error(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Say which inputs do not fit; called from C code too."""
-        shapes = self.operation.input_shapes
-        for name, x, shape in zip(self._input_names, inputs, shapes):
-            if x.shape[x.ndim - len(shape) :] != shape:
-                raise ArgumentError(f"{name}: {_core_rule(shape)}; got an array of shape {x.shape}.")
-        listing = ", ".join(f"{name} {x.shape}" for name, x in zip(self._input_names, inputs))
+        shapes, names = self.operation.input_shapes, self.operation.input_names
+        length = free_length(inputs, shapes)
+        for name, x, shape in zip(names, inputs, shapes):
+            if x.shape[x.ndim - len(shape) :] != resolved(shape, length):
+                rule = core_rule(resolved(shape, length))
+                raise ArgumentError(f"{name}: {rule}; got an array of shape {x.shape}.")
+        listing = ", ".join(f"{name} {x.shape}" for name, x in zip(names, inputs))
         raise ArgumentError(
             f"the batch shapes must agree; got {listing}. An axis of length 1 is broadcast only if its type "
             "says so: see theano.tensor.addbroadcast."
@@ -147,20 +158,23 @@ class SymbolicOperation(COp):
         self, n: int, inputs: Sequence[np.ndarray], strides: Sequence[int], outputs: Sequence[np.ndarray]
     ) -> int:
         """Run a large batch for C code, and return how many elements failed."""
-        kernel = kernel_of(self.operation)
+        kernel = kernel_of(self.operation).with_length(free_length(inputs, self.operation.input_shapes))
         unwanted = [None] * (len(kernel.output_sizes) - len(outputs))
         failed, _ = run(kernel, n, inputs, strides, [*outputs, *unwanted])
         return failed
 
     def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Count the NaNs of a solve; called from C code too."""
-        if not isinstance(self.operation, Solve):
+        if not isinstance(self.operation, SOLVES):
             return
-        core_axes = tuple(range(-len(self.operation.output_shapes[0]), 0))
-        failed = np.isnan(outputs[0]).any(axis=core_axes)
-        shapes = self.operation.input_shapes
-        arrays = [np.broadcast_to(x, failed.shape + shape) for x, shape in zip(inputs, shapes)]
+        failed = _has_nan(outputs[0], self.operation.output_shapes[0])
+        if isinstance(self.operation, Adjoint):  # a cotangent that is NaN is the failure of something else
+            failed &= ~_has_nan(inputs[-1], self.operation.input_shapes[-1])
+        shapes = self.operation.problem.argument_shapes
+        arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
         where = np.argwhere(failed)
+        if not len(where):
+            return
         failures.record(
             self.operation.problem,
             len(where),
@@ -245,12 +259,25 @@ def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
     if "complex" in variable.dtype:
         raise ArgumentError(f"{name} must be real; got {variable} of dtype {variable.dtype}.")
     core = variable.broadcastable[variable.ndim - len(shape) :] if variable.ndim >= len(shape) else None
-    if core is None or any(b and n != 1 for b, n in zip(core, shape)):
-        raise ArgumentError(f"{name}: {_core_rule(shape)}; got {variable} of type {variable.type}.")
+    if core is None or any(b and n not in (1, FREE) for b, n in zip(core, shape)):
+        raise ArgumentError(f"{name}: {core_rule(shape)}; got {variable} of type {variable.type}.")
     return variable if variable.dtype == "float64" else _to_float64(variable)
 
 
-def _core_rule(shape: tuple[int, ...]) -> str:
+def _zeros(shape: Sequence[Any]) -> Any:
+    is_known = all(isinstance(n, int) for n in shape)
+    return tt.constant(np.zeros(shape)) if is_known else tt.alloc(np.float64(0), *shape)
+
+
+def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
+    """Of each batch element whether there is a NaN in it."""
+    return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
+
+
+def core_rule(shape: Shape) -> str:
+    """What the trailing axes of an input must be."""
+    if shape[:1] == (FREE,):
+        return f"it must be {free_rule(shape)}"
     return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 

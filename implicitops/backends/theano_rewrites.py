@@ -6,11 +6,12 @@ from typing import Any
 
 from theano.graph.opt import local_optimizer
 from theano.tensor.basic import Alloc
-from theano.tensor.opt import register_specialize
+from theano.tensor.opt import register_canonicalize, register_specialize
 
 from implicitops.backends.theano_op import SymbolicOperation, call, padded
-from implicitops.calculus import Evaluate
+from implicitops.calculus import Evaluate, Operation, Solve
 from implicitops.calculus.selection import Selection
+from implicitops.calculus.sensitivities import Sensitivities, is_propagated
 
 
 @register_specialize
@@ -23,6 +24,49 @@ def local_unwanted_outputs(fgraph: Any, node: Any) -> Any:
         return False
     smaller = call(Selection(operation, wanted), *node.inputs)
     return dict(zip((node.outputs[k] for k in wanted), smaller))
+
+
+@register_canonicalize("fast_compile")
+@register_specialize
+@local_optimizer([SymbolicOperation])
+def local_one_integration(fgraph: Any, node: Any) -> Any:
+    """Values from the node that computes the most derivatives of the same problem at the same inputs."""
+    problem, order = _integration(node.op.operation)
+    if problem is None:
+        return False
+    best = None
+    for other, _ in fgraph.clients[node.inputs[0]]:
+        if other == "output" or not isinstance(other.op, SymbolicOperation) or other.inputs != node.inputs:
+            continue
+        other_problem, other_order = _integration(other.op.operation)
+        # Unless its derivative is unused, when it is about to become a node of lower order.
+        if other_problem == problem and other_order > order and fgraph.clients[other.outputs[other_order]]:
+            best, order = other, other_order
+    return False if best is None else best.outputs[: len(node.outputs)]
+
+
+@register_canonicalize("fast_compile")
+@register_specialize
+@local_optimizer([SymbolicOperation])
+def local_unwanted_derivatives(fgraph: Any, node: Any) -> Any:
+    """No derivatives are integrated along with a value that alone is used."""
+    if not isinstance(node.op.operation, Sensitivities):
+        return False
+    problem, order = _integration(node.op.operation)
+    wanted = max((k for k, output in enumerate(node.outputs) if fgraph.clients[output]), default=order)
+    if wanted == order:
+        return False
+    smaller = call(Sensitivities(problem, wanted) if wanted else Solve(problem), *node.inputs)
+    return dict(zip(node.outputs, smaller))
+
+
+def _integration(operation: Operation) -> tuple[Any, int]:
+    """Problem that an operation integrates, and the order of its derivatives; None if it does not do that."""
+    if isinstance(operation, Sensitivities):
+        return operation.problem, operation.order
+    if isinstance(operation, Solve) and is_propagated(operation.problem) and not operation.start_given:
+        return operation.problem, 0
+    return None, 0
 
 
 @register_specialize

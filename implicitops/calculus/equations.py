@@ -30,6 +30,16 @@ def residuals_of(problem: Problem, statement: Statement) -> tuple[sp.Expr, ...]:
     raise NotImplementedError(f"{type(problem).__name__} has no residual")
 
 
+def pays_as_banded(n: int, pattern: Pattern) -> tuple[int, int] | None:
+    """Sub- and superdiagonals of an n x n matrix if a banded factorisation pays, else None.
+
+    It pays when a band row with its fill is at most half a dense row and there are enough rows to notice.
+    """
+    offsets = [i - j for i, j in zip(*pattern)]
+    lower, upper = max([0, *offsets]), max([0, *(-offset for offset in offsets)])
+    return (lower, upper) if n >= 12 and 2 * (2 * lower + upper + 1) <= n else None
+
+
 @lru_cache(maxsize=256)
 def equations_of(problem: Problem) -> Equations:
     """Equations of a problem, made once."""
@@ -98,13 +108,8 @@ class Equations:
 
     @property
     def bandwidths(self) -> tuple[int, int] | None:
-        """Sub- and superdiagonals of F_x if a banded factorisation pays, else None.
-
-        It pays when a band row with its fill is at most half a dense row and there are enough rows to notice.
-        """
-        offsets = [i - j for i, j in zip(*self.jacobian_pattern)]
-        lower, upper = max([0, *offsets]), max([0, *(-offset for offset in offsets)])
-        return (lower, upper) if self.n >= 12 and 2 * (2 * lower + upper + 1) <= self.n else None
+        """Sub- and superdiagonals of F_x if a banded factorisation pays, else None."""
+        return pays_as_banded(self.n, self.jacobian_pattern)
 
     @cached_property
     def _jacobian(self) -> list[sp.Expr]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from implicitops.calculus.operation import DerivativeError as DerivativeError
 from implicitops.calculus.operation import Operation, Program, Shape, Step
-from implicitops.status import ProblemError
 
 #: Inputs after (p, y) and output of each contraction: P stands for one array per input, Y for one like the answer.
 CONTRACTIONS = {
@@ -23,10 +23,6 @@ CONTRACTIONS = {
     "vjp_jvp": ("YPY", "P"),  # w, t, v to (w H) t + J^T v
     "jvp_jvp": ("PPP", "Y"),  # t, s, r to (H t) s + J r
 }
-
-
-class DerivativeError(ProblemError, NotImplementedError):
-    """Existing code has no derivative of the order asked for: which function is missing."""
 
 
 def require_order(problem: Any, order: int) -> None:

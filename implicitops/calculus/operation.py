@@ -6,11 +6,21 @@ is a program of explicit evaluations at the solution (and linear solves, for sys
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from implicitops.problems.base import FREE as FREE
+from implicitops.status import ProblemError
+
+#: Trailing axes of an array. The first may be ``FREE``: each call chooses its length, which is the same for all free
+#: axes of one operation.
 Shape = tuple[int, ...]
+
+
+class DerivativeError(ProblemError, NotImplementedError):
+    """A derivative of this order does not exist: what is missing."""
 
 
 class Operation:
@@ -28,6 +38,11 @@ class Operation:
     def input_shapes(self) -> tuple[Shape, ...]:
         """Trailing shape of each input."""
         raise NotImplementedError
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What an error calls each input."""
+        return tuple(f"input {k} of {self.name}" for k in range(len(self.input_shapes)))
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
@@ -98,3 +113,41 @@ def single_step(operation: Operation, n_inputs: int, arguments: Sequence[int]) -
     """Program of one operation whose outputs are the results."""
     n_outputs = len(operation.output_shapes)
     return Program(n_inputs, (Step(operation, tuple(arguments)),), tuple(range(n_inputs, n_inputs + n_outputs)))
+
+
+class Draft:
+    """A program in the making: steps are appended, and values are known by their positions.
+
+    Parameters
+    ----------
+    n_inputs : int
+    """
+
+    def __init__(self, n_inputs: int) -> None:
+        self.n_inputs = self._n_values = n_inputs
+        self._steps: list[Step] = []
+
+    def apply(self, operation: Operation, *arguments: int) -> range:
+        """Append a step; the positions of its outputs."""
+        self._steps.append(Step(operation, arguments))
+        first, self._n_values = self._n_values, self._n_values + len(operation.output_shapes)
+        return range(first, self._n_values)
+
+    def program(self, results: Sequence[int | None]) -> Program:
+        """The program with these results."""
+        return Program(self.n_inputs, tuple(self._steps), tuple(results))
+
+
+def resolved(shape: Shape, length: int | None) -> Shape:
+    """Shape whose free axis has a length."""
+    return tuple(length if n == FREE and length is not None else n for n in shape)
+
+
+def free_position(shapes: Sequence[Shape]) -> int | None:
+    """Position of the first shape with a free axis, or None."""
+    return next((k for k, shape in enumerate(shapes) if shape[:1] == (FREE,)), None)
+
+
+def content_name(kind: str, *content: Any) -> str:
+    """Name of an operation from what it consists of, for contents of any length."""
+    return f"{kind}_{hashlib.sha256(repr(content).encode()).hexdigest()[:32]}"

@@ -8,6 +8,12 @@ from typing import Any
 from implicitops.calculus.external import error_shape, external_jvp, external_vjp
 from implicitops.calculus.operation import Operation, Program, Shape, single_step
 from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
+from implicitops.calculus.sensitivities import (
+    derivative_shapes,
+    is_propagated,
+    propagated_jvp,
+    propagated_vjp,
+)
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
@@ -35,7 +41,12 @@ class Solve(Operation):
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
-        return (*self.problem.parameter_shapes, *(start_shapes(self.problem) if self.start_given else ()))
+        return (*self.problem.argument_shapes, *(start_shapes(self.problem) if self.start_given else ()))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = self.problem.argument_names
+        return (*names, *(f"start value {k}" for k in range(len(self.input_shapes) - len(names))))
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
@@ -44,6 +55,9 @@ class Solve(Operation):
     @property
     def kernel_output_shapes(self) -> tuple[Shape, ...]:
         """Shapes of what the kernel returns: value, Jacobian, Hessian (length 0 if not asked for), error estimate."""
+        if is_propagated(self.problem):
+            shapes = derivative_shapes(self.problem, self.derivatives)
+            return (*shapes, *((0,),) * (4 - len(shapes)))
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)
         second = (*value, p, p) if self.derivatives >= 2 else (0,)
@@ -54,6 +68,8 @@ class Solve(Operation):
         """Reverse rule of the value."""
         if isinstance(self.problem, External):
             return external_vjp(self.problem)
+        if is_propagated(self.problem):
+            return propagated_vjp(self.problem)
         if self.problem.output_shape:
             return system_vjp(self.problem)
         rule = ScalarRootPullback(self.problem)
@@ -63,6 +79,8 @@ class Solve(Operation):
         """Forward rule of the value."""
         if isinstance(self.problem, External):
             return external_jvp(self.problem)
+        if is_propagated(self.problem):
+            return propagated_jvp(self.problem)
         if self.problem.output_shape:
             return system_jvp(self.problem)
         rule = ScalarRootPushforward(self.problem)

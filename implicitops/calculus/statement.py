@@ -23,18 +23,26 @@ class Statement:
     Parameters
     ----------
     problem : Problem
-    unknowns : sequence of Symbol, empty if the problem has none
+    unknowns : sequence of Symbol, empty if the problem has none; for an ODE its states
+    time : Symbol, optional, the time of an ODE
     """
 
-    def __init__(self, problem: Problem, unknowns: Sequence[sp.Symbol]) -> None:
+    def __init__(self, problem: Problem, unknowns: Sequence[sp.Symbol], time: sp.Symbol | None = None) -> None:
         parameters = problem.parameter_symbols
         self.unknowns = tuple(canonical_symbol(s, f"x{i}") for i, s in enumerate(unknowns))
         self.parameters = tuple(canonical_symbol(s, f"p{i}") for i, s in enumerate(parameters))
+        self.time = sp.Symbol("t", real=True) if time is None else canonical_symbol(time, "t")
         self._mapping = dict(zip((*unknowns, *parameters), (*self.unknowns, *self.parameters)))
+        if time is not None:
+            self._mapping[time] = self.time
 
     def translate(self, expression: Any) -> sp.Expr:
         """Expression in canonical Symbols."""
         return sp.sympify(expression).xreplace(self._mapping)
+
+    def original(self, expression: sp.Basic) -> sp.Basic:
+        """Expression in the user's Symbols, for error messages."""
+        return expression.xreplace({canonical: symbol for symbol, canonical in self._mapping.items()})
 
     def group(self, problem: Problem) -> tuple[tuple[sp.Symbol, ...], ...]:
         """Canonical parameters grouped by argument, a scalar argument as a group of one."""

@@ -11,9 +11,11 @@ class Operation:
     output_sizes: tuple[int, ...]
     grain: int
     address: int
+    is_free: bool
     def __init__(
         self, kernel: Any, input_sizes: Sequence[int], output_sizes: Sequence[int], grain: int = ...
     ) -> None: ...
+    def with_length(self, length: int | None) -> Operation: ...
     def run(
         self,
         n: int,

@@ -13,20 +13,28 @@ from typing import Any
 import numpy as np
 
 from implicitops import calculus
+from implicitops.calculus.collect import Collect, Distribute
+from implicitops.calculus.einsum import Einsum
 from implicitops.calculus.equations import equations_of
 from implicitops.calculus.evaluate import Evaluate
 from implicitops.calculus.minimum import MinimumRule
 from implicitops.calculus.operation import Operation
 from implicitops.calculus.scalar_root import ScalarRootRule
+from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.codegen import Bundle, compile_bundle
-from implicitops.kernels import _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
+from implicitops.kernels import _collect, _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
+from implicitops.kernels.einsum import einsum_operation
 from implicitops.kernels.external import external_operation
 from implicitops.kernels.parallel import GRAIN
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.minimum import Minimum
+from implicitops.problems.ode import ODE
+
+#: Batch elements, times their numbers, that keep a thread busy for a tenth of a millisecond in a linear operation.
+LINEAR_GRAIN = 100_000
 
 _built: dict[str, Any] = {}
 _lock = threading.RLock()
@@ -74,8 +82,15 @@ def register(operation: Operation) -> str:
 
 
 def _build(operation: Operation) -> Any:
-    if isinstance(getattr(operation, "problem", None), External):
-        return external_operation(operation)
+    if isinstance(operation, Sensitivities):
+        return kernel_of(Solve(operation.problem, operation.order))  # whose first outputs are the same
+    for kind in type(getattr(operation, "problem", None)).__mro__:
+        if kind in SOLVERS:
+            return SOLVERS[kind](operation)
+    if isinstance(operation, Einsum):
+        return einsum_operation(operation)
+    if isinstance(operation, (Collect, Distribute)):
+        return _linear_operation(operation)
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
         kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle), operation.solution_range)
@@ -102,6 +117,7 @@ def _grain(operation: Operation) -> int:
 
 
 def _sizes(shapes: tuple[tuple[int, ...], ...]) -> list[int]:
+    # A free axis is -1, so that the product says how many doubles there are for each unit of its length.
     return [math.prod(shape) for shape in shapes]
 
 
@@ -187,3 +203,19 @@ def _fixed_point_mode(problem: Any) -> int:
     if not isinstance(problem, FixedPoint):
         return 0
     return 2 if problem.options.method == "anderson" else 1
+
+
+def _linear_operation(operation: Collect | Distribute) -> Any:
+    kernel = (_collect.Collect if isinstance(operation, Collect) else _collect.Distribute)(operation.timed)
+    grain = max(1, LINEAR_GRAIN // operation.rows[-1])
+    return _operation.Operation(kernel, _sizes(operation.input_shapes), _sizes(operation.output_shapes), grain)
+
+
+def _ode_operation(operation: Operation) -> Any:
+    from implicitops.kernels.ode import ode_operation
+
+    return ode_operation(operation)
+
+
+#: Problems whose operations are built elsewhere: what makes an Operation of those that hold such a problem.
+SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, ODE: _ode_operation}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
 
+#: Length of an axis in a shape that each call chooses, such as the number of output times of an ODE.
+FREE = -1
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,6 +51,7 @@ class Options:
         atol: Any,
         max_steps: Any,
         on_failure: Any,
+        kind: str = "unknowns",
     ) -> Options:
         """Options from what a user gave, or ProblemError for a value that no solver can work with."""
         if method not in methods:
@@ -60,7 +64,7 @@ class Options:
         for value in tolerances:
             _require_tolerance("atol", value)
         if len(tolerances) != n_unknowns:
-            raise ProblemError(f"atol must be a number or one for each of {n_unknowns} unknowns; got {atol!r}.")
+            raise ProblemError(f"atol must be a number or one for each of {n_unknowns} {kind}; got {atol!r}.")
         if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
             raise ProblemError(f"max_steps must be a positive integer; got {max_steps!r}.")
         if on_failure not in ("raise", "nan"):
@@ -99,8 +103,18 @@ class Problem:
         return tuple(_argument_name(item, i) for i, item in enumerate(self.params))
 
     @property
+    def argument_names(self) -> tuple[str, ...]:
+        """Names of all that a call takes, in the order of :meth:`bind`: the parameters, and more for some problems."""
+        return self.parameter_names
+
+    @property
+    def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Trailing shape of each of ``argument_names``; ``FREE`` stands for a length that the call chooses."""
+        return self.parameter_shapes
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
-        """Trailing shape of the answer: () for a scalar unknown, (n,) for a vector."""
+        """Trailing shape of the answer: () for a scalar unknown, (n,) for a vector, (FREE, n) for an ODE."""
         raise NotImplementedError
 
     @property
@@ -141,7 +155,7 @@ class Problem:
         ----------
         *args : the parameters in the order of ``params``: numbers, arrays, or symbolic variables of one
             framework. Leading axes broadcast as in NumPy; a vector parameter's last axis has its length
-        **kwargs : parameters by name
+        **kwargs : parameters by name; an ODE's output times are always given by name, as ``times=``
 
         Returns
         -------
@@ -221,7 +235,7 @@ class Problem:
     start_names: tuple[str, ...] = ()
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Order the arguments of a call as ``params``, or say which is missing, unknown or given twice."""
+        """Order the arguments of a call as ``argument_names``, or say which is missing, unknown or given twice."""
         names = self.parameter_names
         if len(args) > len(names):
             raise ArgumentError(
@@ -232,7 +246,8 @@ class Problem:
         for name, value in kwargs.items():
             if name not in names:
                 raise ArgumentError(
-                    f"unknown keyword {name!r}: the parameters are {', '.join(names)}.{did_you_mean(name, names)}"
+                    f"unknown keyword {name!r}: the parameters are {', '.join(self.argument_names)}."
+                    f"{did_you_mean(name, self.argument_names)}"
                 )
             if name in bound:
                 raise ArgumentError(f"parameter {name!r} is given twice, by position and by name.")
@@ -244,6 +259,17 @@ class Problem:
                 f"missing {', '.join(missing)}."
             )
         return tuple(bound[name] for name in names)
+
+    def replaced(self, **fields: Any) -> Self:
+        """Copy with other values of some fields, which are not validated again."""
+        other = object.__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        other._set(**fields)
+        return other
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
 
 class ProblemWithUnknowns(Problem):
@@ -280,17 +306,6 @@ class ProblemWithUnknowns(Problem):
     def guess_arguments(self, guess: Any) -> tuple[Any, ...]:
         """Trailing arguments that give a guess: for a scalar unknown after the ends of its domain."""
         return (guess,) if self.is_vector else (*map(float, self.domain[0]), guess)
-
-    def replaced(self, **fields: Any) -> Self:
-        """Copy with other values of some fields, which are not validated again."""
-        other = object.__new__(type(self))
-        other.__setstate__(self.__getstate__())
-        other._set(**fields)
-        return other
-
-    def _set(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
 
 
 def _argument_name(item: Parameter, position: int) -> str:

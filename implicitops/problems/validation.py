@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import sympy as sp
@@ -67,8 +68,10 @@ def as_expression(value: Any, role: str) -> sp.Expr:
     return expression
 
 
-def require_known_symbols(expression: sp.Expr, known: Sequence[sp.Symbol], role: str) -> None:
-    """Raise ProblemError if an expression contains a Symbol that is neither unknown nor parameter."""
+def require_known_symbols(
+    expression: sp.Expr, known: Sequence[sp.Symbol], role: str, strange: str = "neither an unknown nor a parameter"
+) -> None:
+    """Raise ProblemError, which says what a strange Symbol is not, if an expression contains one that is not known."""
     strangers = sorted(expression.free_symbols - set(known), key=str)
     if not strangers:
         return
@@ -79,7 +82,7 @@ def require_known_symbols(expression: sp.Expr, known: Sequence[sp.Symbol], role:
             "declared. Create the Symbol once and use it everywhere."
         )
     raise ProblemError(
-        f"{role} contains {', '.join(map(str, strangers))}, which is neither an unknown nor a parameter; "
+        f"{role} contains {', '.join(map(str, strangers))}, which is {strange}; "
         f"known are {', '.join(map(str, known))}. Add it to params or substitute its value."
     )
 
@@ -94,10 +97,12 @@ def as_unknowns(unknown: Any) -> tuple[sp.Symbol, ...]:
     return items
 
 
-def as_start(value: Any, params: Sequence[sp.Symbol], role: str) -> sp.Expr:
-    """Expression of the parameters from which an iteration starts."""
+def as_start(
+    value: Any, params: Sequence[sp.Symbol], role: str, strange: str = "neither an unknown nor a parameter"
+) -> sp.Expr:
+    """Expression of the parameters from which an iteration or an integration starts."""
     expression = as_expression(value, role)
-    require_known_symbols(expression, params, role)
+    require_known_symbols(expression, params, role, strange)
     return expression
 
 
@@ -143,6 +148,42 @@ def require_well_posed(
         if not any(expression.has(symbol) for expression in residuals):
             where = "in no equation" if role == "the residual" else f"nowhere in {role}"
             raise ProblemError(f"the unknown {symbol} appears {where}, so nothing determines it.")
+
+
+def as_times(times: Any) -> tuple[float, ...]:
+    """Output times as finite numbers, in the order given."""
+    if (
+        isinstance(times, (str, bytes, Mapping, Set))
+        or not isinstance(times, Iterable)
+        or getattr(times, "ndim", 1) != 1
+    ):
+        raise ProblemError(f"times must be a flat sequence of numbers; got {times!r:.200}.")
+    values = tuple(_as_time(value) for value in times)
+    if not values:
+        raise ProblemError("times is empty. Give at least one output time, or leave it out and give times= with calls.")
+    return values
+
+
+def _as_time(value: Any) -> float:
+    # NumPy's numbers become SymPy's as Python's do; a Symbol, a list or a text does not become a number.
+    number = None if isinstance(value, (bool, str, bytes)) else _as_number(value)
+    if number is None:
+        raise ProblemError(
+            f"times must be a flat sequence of numbers; one of them is {value!r:.80} of type {type(value).__name__}. "
+            "Times that are not known yet are given with each call, as times=."
+        )
+    if not math.isfinite(number):
+        raise ProblemError(f"times must be finite; one of them is {value!r}.")
+    return number + 0.0  # -0.0 is 0.0, also to the content hash
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        expression = sp.sympify(value, strict=True)
+    except sp.SympifyError:
+        return None
+    is_number = isinstance(expression, sp.Expr) and expression.is_number and expression.is_extended_real is not False
+    return float(expression) if is_number else None
 
 
 def abbreviated(items: Sequence[Any]) -> str:

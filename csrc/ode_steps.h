@@ -1,0 +1,193 @@
+/* Steps of one method after the other over a stretch of time in which the right-hand side is smooth.
+ *
+ * Step sizes follow the PI controller of Hairer and Wanner (Solving Ordinary Differential Equations II, section IV.2).
+ * With method auto the explicit pair watches its own stability bound and gives way to Rodas5P where that, and not
+ * accuracy, limits the step; Rodas5P gives way again where an explicit step of the same length would be stable.
+ */
+#ifndef IMPLICITOPS_ODE_STEPS_H
+#define IMPLICITOPS_ODE_STEPS_H
+
+#include "ode_moments.h"
+#include "rodas5p.h"
+
+/* Returned in the place of a status where a step could not be recorded. */
+enum { IOP_NO_MEMORY = -1 };
+
+typedef struct iop_stepper iop_stepper;
+
+/* One integration. Vectors of one z unless it says otherwise. */
+struct iop_stepper {
+    iop_flow *flow;
+    int64_t method;    /* the one asked for; the pair of auto is `pair` */
+    const iop_pair *pair;
+    int64_t is_stiff;  /* Rodas5P is at work */
+    int64_t max_steps;
+    double t, h;       /* h = 0: to be chosen */
+    double previous;   /* error norm of the last accepted step */
+    int64_t evidence, counter_evidence;
+    double *z, *z_new, *stages /* 16 z */, *work, *dense /* 7 z */, *interpolated;
+    double *power;     /* primary + primary: a vector that turns towards the dominant eigenvector, and its image */
+    /* Keeps an accepted step of length h with its interpolant; NULL: not wanted. Returns 1 if there is no memory. */
+    int (*record)(iop_stepper *m, double h);
+    void *recorder;
+};
+
+/* Receives z at an output time. */
+typedef struct iop_sink iop_sink;
+struct iop_sink {
+    double next; /* time of the next output, infinite after the last */
+    void (*emit)(iop_sink *sink, double t, const double *z);
+};
+
+/* First step of Hairer, Norsett and Wanner (Solving Ordinary Differential Equations I, section II.4). */
+static double iop_first_step(iop_stepper *m, double stop) {
+    iop_flow *flow = m->flow;
+    const double order = m->is_stiff ? 5 : m->pair->order, span = stop - m->t;
+    const double d0 = flow->norm(flow, m->z, m->z, m->z), d1 = flow->norm(flow, m->stages, m->z, m->z);
+    double h = d0 < 1e-5 || d1 < 1e-5 || !(d1 <= DBL_MAX) || !(d0 <= DBL_MAX) ? 1e-6 : 0.01 * d0 / d1;
+    if (h > span) h = span;
+    for (int64_t i = 0; i < flow->size; i++) m->work[i] = m->z[i] + h * m->stages[i];
+    flow->evaluate(flow, m->t + h, m->work, m->z_new);
+    for (int64_t i = 0; i < flow->size; i++) m->z_new[i] -= m->stages[i];
+    const double d2 = flow->norm(flow, m->z_new, m->z, m->z) / h, largest = d1 > d2 ? d1 : d2;
+    if (!(largest <= DBL_MAX)) return h * 1e-3;
+    const double second = largest <= 1e-15 ? fmax(1e-6, h * 1e-3) : pow(0.01 / largest, 1 / order);
+    return fmin(fmin(100 * h, second), span);
+}
+
+/* Evaluates what a step begins with: F into the first row of the stages, and the Jacobian if the method needs it. */
+static void iop_begin_step(iop_stepper *m) {
+    if (m->is_stiff)
+        m->flow->linearise(m->flow, m->t, m->z, m->dense);
+    else
+        m->flow->evaluate(m->flow, m->t, m->z, m->stages);
+}
+
+/* h times an estimate of the spectral radius of f_y, by one step of the power method for each accepted step. */
+static double iop_power_step(iop_stepper *m, double h) {
+    const int64_t n = m->flow->primary;
+    double *v = m->power, *w = m->power + n;
+    m->flow->multiply(m->flow, v, w);
+    const double before = iop_scaled_length(m->flow, v, m->z), after = iop_scaled_length(m->flow, w, m->z);
+    for (int64_t i = 0; i < n; i++) v[i] = after > 0 ? w[i] / after : 1;
+    return before > 0 ? h * after / before : 0;
+}
+
+/* Collects evidence after an accepted step, and changes the method where there is enough. */
+static void iop_choose_method(iop_stepper *m, double stiffness) {
+    const iop_ode_counts *counts = m->flow->counts;
+    const int64_t for_it = m->is_stiff ? stiffness < 0.3 * m->pair->stability : stiffness > 0.7 * m->pair->stability;
+    if (for_it) {
+        m->evidence++;
+        m->counter_evidence = 0;
+    } else if (++m->counter_evidence == (m->is_stiff ? 1 : 8)) {
+        m->evidence = 0;
+        m->counter_evidence = 0;
+    }
+    if (m->evidence < (m->is_stiff ? 25 * (1 + counts->switches) : 15)) return;
+    m->evidence = m->counter_evidence = 0;
+    if (m->method != IOP_ODE_AUTO) return;
+    m->is_stiff = !m->is_stiff;
+    m->flow->counts->switches++;
+    m->previous = 1e-4;
+    for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
+}
+
+/* Passes on the outputs within an accepted step, and the step itself to the recorder. */
+static int iop_emit_inside(iop_stepper *m, iop_sink *sink, double h, double t_new, double stop) {
+    const int64_t size = m->flow->size;
+    if (!(sink->next < stop && sink->next <= t_new) && m->record == NULL) return 0;
+    if (m->is_stiff)
+        iop_rodas_prepare(size, m->stages, m->dense + size);
+    else
+        iop_explicit_dense(m->pair, m->flow, m->t, h, m->z, m->z_new, m->stages, m->work, m->dense);
+    while (sink->next < stop && sink->next <= t_new) {
+        const double x = (sink->next - m->t) / h;
+        if (m->is_stiff)
+            iop_rodas_interpolate(size, x, m->z, m->z_new, m->dense + size, m->interpolated);
+        else
+            iop_explicit_interpolate(m->pair, size, h, x, m->z, m->stages, m->dense, m->interpolated);
+        sink->emit(sink, sink->next, m->interpolated);
+    }
+    return m->record != NULL && m->record(m, h);
+}
+
+/* Why steps became too short to go on. */
+static iop_status iop_why_too_short(const iop_stepper *m, const double *start_scale, double error) {
+    double largest = 0;
+    for (int64_t i = 0; i < m->flow->primary; i++) largest = fmax(largest, fabs(m->z[i]));
+    if (largest > 1e6 * *start_scale) return IOP_BLOW_UP;
+    return error <= DBL_MAX ? IOP_STEP_TOO_SMALL : IOP_UNDEFINED;
+}
+
+/* Step size after a step with a given error norm. */
+static double iop_next_step(iop_stepper *m, double h, double error, int accepted, int after_rejection) {
+    const double order = m->is_stiff ? 5 : m->pair->order, beta = 0.4 / order, alpha = 1 / order - 0.75 * beta;
+    if (!(error <= DBL_MAX)) return 0.1 * h;
+    if (!accepted) return h * fmax(0.2, 0.9 * pow(error, -1 / order));
+    double factor = error > 0 ? 0.9 * pow(error, -alpha) * pow(m->previous, beta) : 6;
+    factor = fmin(fmax(factor, 0.2), after_rejection ? 1 : 6);
+    m->previous = fmax(error, 1e-4);
+    return factor * h;
+}
+
+/* Integrates from m->t to `stop`, passing on outputs strictly before it. */
+static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
+    iop_flow *flow = m->flow;
+    iop_ode_counts *counts = flow->counts;
+    const int64_t size = flow->size;
+    int rejected = 0;
+    double scale = 1, stiffness = 0;
+    for (int64_t i = 0; i < flow->primary; i++) scale = fmax(scale, fabs(m->z[i]));
+    iop_begin_step(m);
+    if (!iop_finite(m->is_stiff ? m->dense : m->stages, size)) return IOP_UNDEFINED;
+    if (m->h == 0) {
+        if (m->is_stiff) memcpy(m->stages, m->dense, size * sizeof(double));
+        m->h = iop_first_step(m, stop);
+    }
+    for (;;) {
+        const double remaining = stop - m->t;
+        const int last = m->h >= 0.999 * remaining;
+        double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
+        const int64_t was_stiff = m->is_stiff;
+        if (counts->steps + counts->rejected >= m->max_steps)
+            return m->method != IOP_ODE_AUTO && !m->is_stiff && m->evidence > 0 ? IOP_STIFF : IOP_MAX_STEPS;
+        const double error = m->is_stiff
+            ? iop_rodas_step(flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
+            : iop_explicit_step(m->pair, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
+        if (!(error <= 1)) {
+            counts->rejected++;
+            rejected = 1;
+            m->h = iop_next_step(m, h, error, 0, 0);
+            if (m->h < 16 * DBL_EPSILON * fabs(m->t) || m->h < 1e-300) return iop_why_too_short(m, &scale, error);
+            continue;
+        }
+        const double t_new = last ? stop : m->t + h;
+        counts->steps++;
+        if (m->is_stiff) {
+            stiffness = iop_power_step(m, h);
+        } else if (counts->steps % 4 == 0) {
+            /* Where the states follow a slow solution to rounding, the difference of two stages shows nothing. */
+            flow->linearise(flow, t_new, m->z_new, m->work);
+            stiffness = fmax(stiffness, iop_power_step(m, h));
+        }
+        counts->stiff_steps += m->is_stiff;
+        if (iop_emit_inside(m, sink, h, t_new, stop)) return IOP_NO_MEMORY;
+        /* A step cut short to end at `stop`, with next to no error, says nothing against the length that was wanted. */
+        const double next = iop_next_step(m, h, error, 1, rejected);
+        m->h = next >= 5.9 * h ? fmax(next, m->h) : next;
+        rejected = 0;
+        iop_choose_method(m, stiffness);
+        m->t = t_new;
+        double *swapped = m->z;
+        m->z = m->z_new;
+        m->z_new = swapped;
+        if (last) return IOP_CONVERGED;
+        if (m->is_stiff || was_stiff)
+            iop_begin_step(m);
+        else
+            memcpy(m->stages, m->stages + (m->pair->stages - 1) * size, size * sizeof(double));
+    }
+}
+
+#endif

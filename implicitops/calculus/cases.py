@@ -1,0 +1,82 @@
+"""Functions that are defined by cases, as Piecewise; and conditions, as relations. No calculus lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sympy as sp
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean
+
+Case = tuple[sp.Expr, Boolean]
+
+#: Continuous where their arguments are.
+KINKS = (sp.Abs, sp.Max, sp.Min)
+
+#: Jump where their argument changes sign.
+JUMPS = (sp.Heaviside, sp.sign)
+
+#: Jump at infinitely many values of their argument.
+STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
+
+
+def cases_of(node: sp.Expr) -> list[Case]:
+    """Pieces of a function that is defined by cases, in the form of Piecewise: the first true condition counts.
+
+    Where two pieces meet, a jump takes the value of one side.
+    """
+    if isinstance(node, sp.Piecewise):
+        return [(piece.expr, piece.cond) for piece in node.args]
+    u = node.args[0]
+    if isinstance(node, sp.Abs):
+        return [(u, u > 0), (-u, sp.true)]
+    if isinstance(node, sp.Heaviside):
+        return [(sp.S.One, u > 0), (sp.S.Zero, sp.true)]
+    if isinstance(node, sp.sign):
+        return [(sp.S.One, u > 0), (sp.S.NegativeOne, sp.true)]
+    return _extremum_cases(node)
+
+
+def _extremum_cases(node: sp.Expr) -> list[Case]:
+    # The arguments of Max and Min are a set to SymPy, whose order may differ between processes.
+    arguments = sorted(node.args, key=sp.default_sort_key)
+    cases = []
+    for position, own in enumerate(arguments[:-1]):
+        others = arguments[position + 1 :]
+        wins = [own >= other if isinstance(node, sp.Max) else own <= other for other in others]
+        cases.append((own, sp.And(*wins)))
+    return [*cases, (arguments[-1], sp.true)]
+
+
+def piecewise(cases: Sequence[Case]) -> sp.Expr:
+    """Piecewise of some cases, as they are, without those that cannot be reached."""
+    reachable: list[Case] = []
+    for expression, condition in cases:
+        if condition == sp.false:
+            continue
+        reachable.append((expression, condition))
+        if condition == sp.true:
+            break
+    if reachable and reachable[0][1] == sp.true:
+        return reachable[0][0]
+    return sp.Piecewise(*reachable, evaluate=False) if reachable else sp.nan
+
+
+def map_relations(condition: Boolean, function: Callable[[Relational], Boolean]) -> Boolean:
+    """Condition with each of its relations replaced."""
+    if isinstance(condition, Relational):
+        return function(condition)
+    if isinstance(condition, sp.Contains):
+        return map_relations(condition.args[1].as_relational(condition.args[0]), function)
+    if not condition.args:
+        return condition
+    return condition.func(*(map_relations(argument, function) for argument in condition.args))
+
+
+def split(relation: Relational, node: sp.Expr) -> Boolean:
+    """Relation that contains a function defined by cases, as a combination of relations without it."""
+    alternatives, earlier = [], sp.true
+    for expression, condition in cases_of(node):
+        alternatives.append(sp.And(earlier, condition, relation.xreplace({node: expression})))
+        earlier = sp.And(earlier, sp.Not(condition))
+    return sp.Or(*alternatives)

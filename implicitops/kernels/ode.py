@@ -1,0 +1,82 @@
+"""Kernels of initial value problems: the functions of a problem compiled and bound to the solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from implicitops.calculus.initial_value import MapBundles, initial_value_of
+from implicitops.calculus.sensitivities import Adjoint
+from implicitops.calculus.solve import Solve
+from implicitops.calculus.switching import require_differentiable
+from implicitops.kernels import _ode, _operation
+from implicitops.kernels.bundles import compiled
+
+#: Names of the methods in the order of their codes in csrc/ode.h.
+METHODS = ("auto", "tsit5", "dop853", "rodas5p")
+
+#: Solves that keep a thread busy for about a tenth of a millisecond.
+GRAIN = 4
+
+
+def ode_operation(operation: Solve | Adjoint) -> Any:
+    """Kernel of an operation on an ODE.
+
+    Parameters
+    ----------
+    operation : Solve or Adjoint of an ODE
+
+    Returns
+    -------
+    implicitops.kernels._operation.Operation
+
+    Raises
+    ------
+    DifferentiabilityError : a derivative is asked for of a right-hand side that jumps where a state says so
+    """
+    problem, adjoint = operation.problem, isinstance(operation, Adjoint)
+    order = operation.derivatives if isinstance(operation, Solve) else 0
+    if order >= 1 or adjoint:
+        require_differentiable(problem, max(order, 1))
+    first = int(order >= 1 or adjoint)
+    functions, key, options = initial_value_of(problem), problem.equation_key, problem.options
+    kernel = _ode.InitialValueProblem(
+        rhs=_map(functions.rhs, f"{key}/rhs", order),
+        changes=[_map(change, f"{key}/change{k}", order) for k, change in enumerate(functions.changes)],
+        outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order),
+        directional=compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
+        third=_third(functions.rhs, f"{key}/rhs/third", order),
+        moments=compiled(f"{key}/moments{max(order, first)}", lambda: functions.moments_bundle(max(order, first))),
+        regimes=compiled(f"{key}/regimes", functions.regimes_bundle) if functions.switching.switches else None,
+        bandwidths=functions.bandwidths,
+        n_params=len(problem.parameter_symbols),
+        n_switches=len(functions.switching.switches),
+        atol=np.array(options.atol),
+        rtol=options.rtol,
+        max_steps=options.max_steps,
+        method=METHODS.index(options.method),
+        order=order,
+        adjoint=adjoint,
+    )
+    outputs = operation.kernel_output_shapes if isinstance(operation, Solve) else operation.output_shapes
+    shapes = (operation.input_shapes, outputs)
+    return _operation.Operation(kernel, *([int(np.prod(shape)) for shape in group] for group in shapes), GRAIN)
+
+
+def _map(bundles: MapBundles, key: str, order: int) -> Any:
+    has_second = order >= 2 and not bundles.is_linear
+    return _ode.Map(
+        value=compiled(f"{key}/value", bundles.value_bundle),
+        first=compiled(f"{key}/first", bundles.first_bundle),
+        second=compiled(f"{key}/second", bundles.second_bundle) if has_second else None,
+        n_rows=len(bundles.expressions),
+        entries=bundles.pattern(bundles.point.states),
+        parameter_entries=bundles.pattern(bundles.point.parameters),
+    )
+
+
+def _third(bundles: MapBundles, key: str, order: int) -> Any:
+    if order < 2 or bundles.is_linear:
+        return None
+    return compiled(key, bundles.third_bundle)

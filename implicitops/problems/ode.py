@@ -1,0 +1,364 @@
+"""ODE: states given by their rates of change and initial values. The statement only; solvers are in csrc/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from implicitops.problems.base import FREE, Options, Parameter, Problem, as_parameters
+from implicitops.problems.validation import (
+    abbreviated,
+    as_expression,
+    as_start,
+    as_times,
+    did_you_mean,
+    require_distinct,
+    require_known_symbols,
+    require_symbol,
+)
+from implicitops.status import ArgumentError, ProblemError
+
+METHODS = ("auto", "tsit5", "dop853", "rodas5p")
+SENSITIVITIES = ("auto", "forward", "adjoint")
+
+#: Number of parameters, flattened, from which "auto" takes the adjoint method for derivatives.
+ADJOINT_FROM = 100
+
+
+@dataclass(frozen=True)
+class Event:
+    """Sudden change of states at a time.
+
+    Parameters
+    ----------
+    time : Expr of the parameters
+    changes : tuple of (Symbol, Expr), states in the order of the statement and what they become
+    """
+
+    time: sp.Expr
+    changes: tuple[tuple[sp.Symbol, sp.Expr], ...]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class ODE(Problem):
+    """States x(t) with dx/dt = f(x, t, theta) and x(t0) = x0(theta), as a differentiable function of theta and t.
+
+    Parameters
+    ----------
+    rhs : mapping of state Symbol to Expr
+        The right-hand sides f, expressions of the states, the params and ``t``. Their order is that of the states.
+    params : sequence of Symbol or tuple of Symbol
+        The arguments of the resulting function, in order; a tuple is one vector argument.
+    initial : mapping of state Symbol to Expr
+        The values x0 of all states at ``t0``, expressions of the params.
+    t : Symbol, optional
+        The time, if any expression contains it.
+    t0 : Expr
+        The initial time, an expression of the params.
+    times : sequence of float, optional
+        Output times of calls that give none. In any order, also repeated: the answers come in the order asked.
+    outputs : sequence of Expr, optional
+        What is returned instead of all states: expressions of the states, the params and ``t``.
+    events : sequence of (time, {state: Expr})
+        At ``time``, an expression of the params, each state named becomes its expression: of the states just before,
+        the params and ``t``. At the time itself the answer is the one after the event, also at ``t0``. Of several at
+        the same time, each follows the one listed before it.
+    method : "auto", "tsit5", "dop853" or "rodas5p"
+        Runge-Kutta pairs of order 5 and 8, and a Rosenbrock method of order 5 for stiff problems.
+    sensitivity : "auto", "forward" or "adjoint"
+        How derivatives are integrated: with the states, or backwards afterwards for many parameters.
+    rtol, atol : float; atol also a sequence, one for each state
+        Limit ``rtol*abs(x) + atol`` of the error of a step, in the states and in their forward derivatives.
+    max_steps : int
+        Limit of steps per solve.
+    on_failure : "raise" or "nan"
+        What a failed solve does outside a graph. Inside a graph it is always NaN.
+
+    Raises
+    ------
+    ProblemError : the statement cannot be solved as it stands
+
+    Notes
+    -----
+    A call takes the params and ``times=``, a vector of length T, and returns the batch shape followed by (T, n) for n
+    states or outputs. An output or an event before ``t0`` is a failure. Initial values, ``t0``, the output times and
+    those of events have derivatives like params.
+
+    Examples
+    --------
+    >>> import sympy as sp, implicitops as iop
+    >>> x, k = sp.symbols("x k")
+    >>> decay = iop.ODE({x: -k*x}, [k], initial={x: 1})
+    >>> decay(0.5, times=[0, 1, 2]).round(6)
+    array([[1.      ],
+           [0.606531],
+           [0.367879]])
+
+    Hares and lynxes (Lotka and Volterra), with the initial values among the params and yearly output:
+
+    >>> hare, lynx, hare0, lynx0 = sp.symbols("hare lynx hare0 lynx0")
+    >>> alpha, beta, gamma, delta = sp.symbols("alpha beta gamma delta")
+    >>> populations = iop.ODE(
+    ...     {hare: (alpha - beta*lynx)*hare, lynx: (delta*hare - gamma)*lynx},
+    ...     [alpha, beta, gamma, delta, hare0, lynx0],
+    ...     initial={hare: hare0, lynx: lynx0},
+    ...     times=range(21),
+    ... )
+    >>> populations(0.545, 0.028, 0.803, 0.024, 33.0, 6.0).shape
+    (21, 2)
+
+    A drug that is washed out at rate k, with a second dose at time tau:
+
+    >>> amount, dose, tau = sp.symbols("amount dose tau")
+    >>> second = (tau, {amount: amount + dose})
+    >>> drug = iop.ODE({amount: -k*amount}, [k, dose, tau], initial={amount: dose}, events=[second])
+    >>> drug(0.5, 1.0, 2.0, times=[1, 2, 3]).round(6)
+    array([[0.606531],
+           [1.367879],
+           [0.829661]])
+    """
+
+    states: tuple[sp.Symbol, ...]
+    rhs: tuple[sp.Expr, ...]
+    params: tuple[Parameter, ...]
+    initial: tuple[sp.Expr, ...]
+    t: sp.Symbol | None
+    t0: sp.Expr
+    times: tuple[float, ...] | None
+    outputs: tuple[sp.Expr, ...] | None
+    events: tuple[Event, ...]
+    sensitivity: str
+    options: Options
+
+    def __init__(
+        self,
+        rhs: Any,
+        params: Any,
+        *,
+        initial: Any,
+        t: Any = None,
+        t0: Any = 0,
+        times: Any = None,
+        outputs: Any = None,
+        events: Any = (),
+        method: str = "auto",
+        sensitivity: str = "auto",
+        rtol: float = 1e-8,
+        atol: Any = 1e-10,
+        max_steps: int = 100_000,
+        on_failure: str = "raise",
+    ) -> None:
+        parameters = as_parameters(params)
+        rates, starts = (
+            _as_mapping(rhs, "rhs", "its rate of change"),
+            _as_mapping(initial, "initial", "its initial value"),
+        )
+        scope = _Scope.checked(tuple(rates), parameters, t)
+        _require_same_states(starts, scope.states)
+        kind = f"states {', '.join(map(str, scope.states))}"
+        options = Options.checked(METHODS, len(rates), method, rtol, atol, max_steps, on_failure, kind)
+        if options.rtol == 0 and 0 in options.atol:
+            raise ProblemError(f"rtol and atol cannot both be 0: no step has no error. Got rtol={rtol}, atol={atol}.")
+        if sensitivity not in SENSITIVITIES:
+            raise ProblemError(
+                f"sensitivity must be one of {', '.join(map(repr, SENSITIVITIES))}; got {sensitivity!r}."
+                f"{did_you_mean(str(sensitivity), SENSITIVITIES)}"
+            )
+        self._set(
+            states=scope.states,
+            rhs=tuple(_as_rate(rates[x], x, scope) for x in scope.states),
+            params=parameters,
+            initial=tuple(scope.of_parameters(starts[x], f"the initial value of {x}") for x in scope.states),
+            t=t,
+            t0=scope.of_parameters(t0, "t0"),
+            times=None if times is None else as_times(times),
+            outputs=None if outputs is None else _as_outputs(outputs, scope),
+            events=_as_events(events, scope),
+            sensitivity=sensitivity,
+            options=options,
+        )
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Trailing shape of the answer: (FREE, n), times by states or outputs."""
+        return (FREE, len(self.states if self.outputs is None else self.outputs))
+
+    @property
+    def argument_names(self) -> tuple[str, ...]:
+        """Names of the parameters, and "times"."""
+        return (*self.parameter_names, "times")
+
+    @property
+    def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Trailing shapes of the parameters, and (FREE,) of the times."""
+        return (*self.parameter_shapes, (FREE,))
+
+    @property
+    def sensitivity_method(self) -> str:
+        """How derivatives are integrated, "forward" or "adjoint": what ``sensitivity`` says, or chosen by size."""
+        if self.sensitivity != "auto":
+            return self.sensitivity
+        return "forward" if len(self.parameter_symbols) < ADJOINT_FROM else "adjoint"
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Parameters of a call in order, and the output times: those of the call, or else of the statement.
+
+        Examples
+        --------
+        >>> import sympy as sp, implicitops as iop
+        >>> x, k = sp.symbols("x k")
+        >>> iop.ODE({x: -k*x}, [k], initial={x: 1}).bind((0.5,), {"times": [1, 2]})
+        (0.5, [1, 2])
+        """
+        parameters = {name: value for name, value in kwargs.items() if name != "times"}
+        if len(args) > len(self.params):
+            raise ArgumentError(
+                f"ODE expects {len(self.params)} parameter(s) ({', '.join(self.parameter_names)}) by position; got "
+                f"{len(args)} positional arguments. Output times are given by name: times=[...]."
+            )
+        bound = super().bind(args, parameters)
+        times = self.times if kwargs.get("times") is None else kwargs["times"]
+        if times is None:
+            raise ArgumentError(
+                "ODE needs output times, and neither the call nor the statement gives them. "
+                "Call it with times=[...], or give times= with the statement."
+            )
+        return (*bound, times)
+
+    def _equation(self) -> str:
+        fields = (self.rhs, self.states, self.params, self.initial, self.t, self.t0, self.outputs)
+        events = tuple((event.time, event.changes) for event in self.events)
+        return "|".join(map(sp.srepr, (*fields, events)))
+
+    def _content(self) -> str:
+        return f"{self.times!r}|{self.sensitivity}|{self.options!r}"
+
+    def __repr__(self) -> str:
+        rates, starts = (_abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
+        time = "" if self.t is None else f", t={self.t}"
+        start = "" if self.t0 == 0 else f", t0={self.t0}"
+        outputs = "" if self.outputs is None else f", outputs={abbreviated(self.outputs)}"
+        pairs = [f"({event.time}, {_abbreviated_mapping(*zip(*event.changes))})" for event in self.events]
+        events = f", events={abbreviated(pairs)}" if pairs else ""
+        return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{time}{start}{outputs}{events})"
+
+
+def _abbreviated_mapping(symbols: Sequence[sp.Symbol], values: Sequence[sp.Expr]) -> str:
+    pairs = [f"{symbol}: {value}" for symbol, value in zip(symbols, values)]
+    return f"{{{abbreviated(pairs)[1:-1]}}}"
+
+
+def _as_mapping(value: Any, role: str, meaning: str) -> dict[Any, Any]:
+    if not isinstance(value, (Mapping, sp.Dict)) or not value:
+        raise ProblemError(f"{role} must be a mapping of each state Symbol to {meaning}; got {value!r:.200}.")
+    return dict(value.items())
+
+
+class _Scope(NamedTuple):
+    """Symbols that a statement's expressions may contain."""
+
+    states: tuple[sp.Symbol, ...]
+    params: tuple[sp.Symbol, ...]
+    t: sp.Symbol | None
+
+    @classmethod
+    def checked(cls, states: tuple[Any, ...], params: Sequence[Parameter], t: Any) -> _Scope:
+        if "times" in (item.name for item in params if isinstance(item, sp.Symbol)):
+            raise ProblemError("a parameter is called 'times', the keyword of the output times. Rename the Symbol.")
+        flat = tuple(s for item in params for s in (item if isinstance(item, tuple) else (item,)))
+        for state in states:
+            if isinstance(state, (AppliedUndef, sp.Derivative)):
+                raise ProblemError(
+                    f"each state must be a SymPy Symbol; got {state}. Write x instead of x(t) everywhere."
+                )
+            require_symbol(state, "each state")
+            if state in flat:
+                raise ProblemError(f"{state} is both a state and a parameter. Give its initial value another name.")
+        if t is not None:
+            require_symbol(t, "t, the time,")
+            if t in states or t in flat:
+                kind = "state" if t in states else "parameter"
+                raise ProblemError(f"{t} is both the time and a {kind}. Give one of them another name.")
+        require_distinct([*states, *flat, *([] if t is None else [t])], "state, parameter or time")
+        return cls(states, flat, t)
+
+    def expression(self, value: Any, role: str) -> sp.Expr:
+        """Expression of the states, the params and the time."""
+        expression = as_expression(value, role)
+        _require_symbols_only(expression, role)
+        known = [*self.states, *self.params, *([] if self.t is None else [self.t])]
+        if self.t is None and any(symbol.name == "t" for symbol in expression.free_symbols - set(known)):
+            raise ProblemError(f"{role} contains t, which was not declared. If it is the time, pass t=t.")
+        require_known_symbols(expression, known, role, "neither a state nor a parameter nor the time")
+        return expression
+
+    def of_parameters(self, value: Any, role: str) -> sp.Expr:
+        """Expression of the params alone."""
+        expression = as_start(value, self.params, role, "not a parameter")
+        _require_symbols_only(expression, role)
+        return expression
+
+
+def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol]) -> None:
+    missing = [x for x in states if x not in starts]
+    extra = [x for x in starts if x not in states]
+    if missing or extra:
+        parts = [f"missing {', '.join(map(str, missing))}"] * bool(missing)
+        parts += [f"{', '.join(map(str, extra))} given, with no right-hand side"] * bool(extra)
+        raise ProblemError(
+            f"initial must have a value for each of the states {', '.join(map(str, states))} and nothing else: "
+            f"{'; '.join(parts)}."
+        )
+
+
+def _require_symbols_only(expression: sp.Expr, role: str) -> None:
+    functions = expression.atoms(AppliedUndef, sp.Derivative)
+    if functions:
+        raise ProblemError(
+            f"{role} contains {min(functions, key=str)}. Write each state as a Symbol, x instead of x(t), and each "
+            "function as an expression."
+        )
+
+
+def _as_rate(value: Any, state: sp.Symbol, scope: _Scope) -> sp.Expr:
+    if isinstance(value, sp.Equality):
+        raise ProblemError(
+            f"the rhs of {state} must be an expression for d{state}/dt; got the equation {value}. "
+            "Solve it for the rate."
+        )
+    return scope.expression(value, f"the rhs of {state}")
+
+
+def _as_outputs(outputs: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
+    if not isinstance(outputs, (list, tuple, sp.Tuple, sp.MatrixBase)) or not len(outputs):
+        raise ProblemError(
+            f"outputs must be a sequence of at least one expression; got {outputs!r:.200}. "
+            "Leave it out to get all states."
+        )
+    return tuple(scope.expression(item, "an output") for item in outputs)
+
+
+def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
+    form = "events must be a sequence of pairs (time, {state: expression})"
+    if not isinstance(events, (list, tuple, sp.Tuple)):
+        raise ProblemError(f"{form}; got {events!r:.200}.")
+    checked = []
+    for event in events:
+        pair = (event.time, dict(event.changes)) if isinstance(event, Event) else event
+        if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
+            raise ProblemError(f"{form}; one of them is {event!r:.200}.")
+        time = scope.of_parameters(pair[0], "the time of an event")
+        role = f"the event at {time}"
+        changes = _as_mapping(pair[1], f"what changes in {role}", "its new value")
+        unknown = [x for x in changes if x not in scope.states]
+        if unknown:
+            raise ProblemError(
+                f"{role} changes {', '.join(map(str, unknown))}; the states are {', '.join(map(str, scope.states))}."
+            )
+        values = ((x, scope.expression(changes[x], role)) for x in scope.states if x in changes)
+        checked.append(Event(time, tuple(values)))
+    return tuple(checked)
