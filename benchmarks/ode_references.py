@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class Collocation:
         return np.array(basis).T @ (self.to_legendre @ slopes)
 
 
-@lru_cache(maxsize=None)
+@cache
 def collocation(stages: int) -> Collocation:
     """The Radau IIA method: nodes where P_s = P_(s-1), which include the step's end."""
     guesses = np.polynomial.legendre.legroots([0] * (stages - 1) + [-1, 1])
@@ -339,8 +339,11 @@ def record(case: OdeCase) -> dict[str, Any]:
     absent = np.abs(s).astype(float) * sizes < NO_INFLUENCE * np.abs(y).astype(float)[..., None]
     s = np.where(absent, mpfr(0), s)
     errors = np.abs(sensitivities - s).astype(float) / np.where(absent, np.inf, np.abs(s)).astype(float)
-    print(f"{case.name:20} {steps:6} steps {time.time() - started:7.1f} s"
-          f"  values {value_error:.1e}  sensitivities {np.max(errors):.1e}  zeros {np.sum(absent)}", flush=True)
+    print(
+        f"{case.name:20} {steps:6} steps {time.time() - started:7.1f} s"
+        f"  values {value_error:.1e}  sensitivities {np.max(errors):.1e}  zeros {np.sum(absent)}",
+        flush=True,
+    )
     return {
         "times": list(case.times),
         "point": list(case.flat_point),

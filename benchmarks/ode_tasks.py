@@ -125,22 +125,18 @@ class Expressions:
 
 
 class Augmented:
-    """States and sensitivities as one vector z (1 + p, n), states first, for solvers that know nothing of sensitivities.
-
-    Its Jacobian is taken as f_y on all diagonal blocks, so that solvers with banded matrices work at the cost of the
-    states' own matrix for each block; simplified Newton iterations don't miss the rest.
-    """
+    """States and sensitivities as one vector z (1 + p, n), states first, for solvers that know nothing of sensitivities."""
 
     def __init__(self, task: Task) -> None:
         self.task, e = task, task.expressions
         self.n, self.p = task.n, task.p
         self._params = tuple(task.params.tolist())
         self.start = np.concatenate([e.initial[None], e.initial_slope.T]).ravel()
-        entries = [expression for _, _, expression in (*e.by_state, *e.by_parameter)]
-        self._all = sp.lambdify(e.arguments, [*e.rhs, *entries], modules="math", cse=True)
-        self._jacobian = sp.lambdify(e.arguments, [expression for _, _, expression in e.by_state], "math", cse=True)
-        self._at = tuple(np.array([[entry[k] for entry in e.by_state] for k in (0, 1)], dtype=int))
-        self._parameter_at = tuple(np.array([[entry[k] for entry in e.by_parameter] for k in (0, 1)], dtype=int))
+        self._all = _function(e, [*e.rhs, *(entry[-1] for entry in (*e.by_state, *e.by_parameter))])
+        self._jacobian = _function(e, [entry[-1] for entry in e.by_state])
+        self._at, self._parameter_at = _places(e.by_state), _places(e.by_parameter)
+        self._second = [_derivatives(entries, e.arguments[1 : 1 + self.n]) for entries in (e.by_state, e.by_parameter)]
+        self._second_functions = [_function(e, [entry[-1] for entry in entries]) for entries in self._second]
         self._flat = self._flattened() if self.n * (1 + self.p) <= 40 else None
 
     def _flattened(self) -> Callable[..., Any]:
@@ -170,25 +166,43 @@ class Augmented:
         return np.concatenate([every[:n], (z[n:].reshape(p, n) @ jacobian.T + slopes).ravel()])
 
     def jacobian(self, t: float, y: np.ndarray) -> np.ndarray:
-        """f_y (n, n)."""
+        """f_y (n, n), by which all diagonal blocks are equal."""
         result = np.zeros((self.n, self.n))
         result[self._at] = self._jacobian(t, *y[: self.n].tolist(), *self._params)
         return result
 
-    def banded(self, t: float, z: np.ndarray) -> np.ndarray:
-        """The Jacobian of z in LAPACK's band form, (2 n - 1, (1 + p) n)."""
-        n, jacobian = self.n, self.jacobian(t, z)
-        band = np.zeros((2 * n - 1, n))
-        rows, columns = np.indices((n, n))
-        band[n - 1 + rows - columns, columns] = jacobian
-        return np.tile(band, 1 + self.p)
+    def couplings(self, t: float, z: np.ndarray) -> np.ndarray:
+        """Derivatives of the sensitivities' rates by the states (p, n, n)."""
+        arguments = (t, *z[: self.n].tolist(), *self._params)
+        tensor, result = np.zeros((self.n, self.n, self.n)), np.zeros((self.p, self.n, self.n))
+        rows, columns, states = _places(self._second[0], 3)
+        tensor[columns, rows, states] = self._second_functions[0](*arguments)
+        rows, columns, states = _places(self._second[1], 3)
+        result[columns, rows, states] = self._second_functions[1](*arguments)
+        return result + np.tensordot(z[self.n :].reshape(self.p, self.n), tensor, 1)
 
-    def block_diagonal(self, t: float, z: np.ndarray) -> Any:
-        """The Jacobian of z, sparse where that pays."""
+    def full(self, t: float, z: np.ndarray) -> Any:
+        """The Jacobian of z, a sparse matrix where that pays."""
         from scipy import sparse
 
-        matrix = sparse.kron(sparse.identity(1 + self.p), sparse.csc_matrix(self.jacobian(t, z)), format="csc")
-        return matrix if matrix.shape[0] > 60 else matrix.toarray()
+        n, p = self.n, self.p
+        diagonal = sparse.kron(sparse.identity(1 + p), sparse.csc_matrix(self.jacobian(t, z)))
+        below = sparse.csc_matrix(np.concatenate([np.zeros((n, n)), self.couplings(t, z).reshape(p * n, n)]))
+        matrix = diagonal + sparse.hstack([below, sparse.csc_matrix(((1 + p) * n, p * n))])
+        return matrix.tocsc() if self.is_large else matrix.toarray()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a dense factorisation takes longer than the rest."""
+        return self.start.size > 120
+
+    def banded(self, t: float, z: np.ndarray) -> np.ndarray:
+        """The diagonal blocks alone in the band form that LSODA wants, (3 n - 2, (1 + p) n)."""
+        n = self.n
+        band = np.zeros((3 * n - 2, n))
+        rows, columns = np.indices((n, n))
+        band[n - 1 + rows - columns, columns] = self.jacobian(t, z)
+        return np.tile(band, 1 + self.p)
 
     def atol(self, tolerance: float) -> np.ndarray:
         """Absolute tolerances of z: those of the states, and of the sensitivities in units of state over parameter."""
@@ -198,3 +212,20 @@ class Augmented:
         """Values and sensitivities from z (T, (1 + p) n)."""
         blocks = np.asarray(z).reshape(len(self.task.times), 1 + self.p, self.n)
         return blocks[:, 0], np.moveaxis(blocks[:, 1:], 1, 2)
+
+
+def _function(e: Expressions, expressions: list[sp.Expr]) -> Callable[..., Any]:
+    return sp.lambdify(e.arguments, expressions, modules="math", cse=True)
+
+
+def _places(entries: list[Any], axes: int = 2) -> tuple[np.ndarray, ...]:
+    return tuple(np.array([entry[axis] for entry in entries], dtype=int) for axis in range(axes))
+
+
+def _derivatives(entries: list[tuple[int, int, sp.Expr]], symbols: tuple[sp.Symbol, ...]) -> list[Any]:
+    """(row, column, state, derivative of the entry by that state), where that is not zero."""
+    result = []
+    for row, column, entry in entries:
+        free = entry.free_symbols
+        result += [(row, column, k, sp.diff(entry, s)) for k, s in enumerate(symbols) if s in free]
+    return result

@@ -112,11 +112,14 @@ static int iop_emit_inside(iop_stepper *m, iop_sink *sink, double h, double t_ne
     return m->record != NULL && m->record(m, h);
 }
 
-/* Why steps became too short to go on. */
-static iop_status iop_why_too_short(const iop_stepper *m, const double *start_scale, double error) {
-    double largest = 0;
-    for (int64_t i = 0; i < m->flow->primary; i++) largest = fmax(largest, fabs(m->z[i]));
-    if (largest > 1e6 * *start_scale) return IOP_BLOW_UP;
+/* Why steps became too short to go on.  Towards its end in finite time a solution grows by its own size in some hundreds
+ * or thousands of steps, however short they become. */
+static iop_status iop_why_too_short(const iop_stepper *m, double start_scale, double h, double error) {
+    const double *rate = m->is_stiff ? m->dense : m->stages;
+    int64_t k = 0;
+    for (int64_t i = 1; i < m->flow->primary; i++) k = fabs(m->z[i]) > fabs(m->z[k]) ? i : k;
+    const double largest = fabs(m->z[k]), growth = m->z[k] > 0 ? rate[k] : -rate[k];
+    if (largest > 1e6 * start_scale || (largest > 10 * start_scale && 1e5 * h * growth > largest)) return IOP_BLOW_UP;
     return error <= DBL_MAX ? IOP_STEP_TOO_SMALL : IOP_UNDEFINED;
 }
 
@@ -159,7 +162,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             counts->rejected++;
             rejected = 1;
             m->h = iop_next_step(m, h, error, 0, 0);
-            if (m->h < 16 * DBL_EPSILON * fabs(m->t) || m->h < 1e-300) return iop_why_too_short(m, &scale, error);
+            if (m->h < 16 * DBL_EPSILON * fabs(m->t) || m->h < 1e-300) return iop_why_too_short(m, scale, h, error);
             continue;
         }
         const double t_new = last ? stop : m->t + h;

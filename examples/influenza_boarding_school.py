@@ -58,7 +58,9 @@ def model() -> pm.Model:
 def sample(draws: int = 1000, **options: object) -> az.InferenceData:
     """Posterior draws of four chains."""
     with model():
-        return pm.sample(draws, tune=1000, chains=4, random_seed=5, return_inferencedata=True, **options)
+        return pm.sample(
+            draws, tune=1000, chains=4, target_accept=0.95, random_seed=5, return_inferencedata=True, **options
+        )
 
 
 def main() -> None:
@@ -85,7 +87,9 @@ def draw(posterior: az.InferenceData) -> None:
         curve.fill_between(times, low, high, color="C3", alpha=opacity, lw=0, label=label)
     curve.plot(times, np.median(ill, axis=0), "C3", label="median")
     curve.plot(DAYS, IN_BED, "ko", ms=4, label="in bed")
-    curve.set(xlabel="day", ylabel="boys", title="Influenza in a school of 763 boys, 1978", xlim=(0, 15), ylim=(0, None))
+    curve.set(
+        xlabel="day", ylabel="boys", title="Influenza in a school of 763 boys, 1978", xlim=(0, 15), ylim=(0, None)
+    )
     curve.legend(frameon=False)
     joint.plot(flat["R0"], flat["recovery_time"], ".", ms=2, alpha=0.4)
     mean = [PUBLISHED[name][0] for name in ("R0", "recovery_time")]

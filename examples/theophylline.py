@@ -92,7 +92,7 @@ def main() -> None:
     """Check the integration, sample, compare with the published estimates, draw."""
     print(f"largest relative difference from the closed form: {check_against_closed_form():.1e}")
     inference = sample()
-    names = [name for name in PUBLISHED] + [f"sd {name}" for name in PUBLISHED if name != "sigma"]
+    names = list(PUBLISHED) + [f"sd {name}" for name in PUBLISHED if name != "sigma"]
     print(az.summary(inference, var_names=names, round_to=3).to_string())
     for name, (mean, sd) in PUBLISHED.items():
         print(f"published {name}: {mean}" + ("" if sd is None else f", sd between subjects {sd}"))

@@ -40,12 +40,13 @@ class Status(enum.Enum):
         "Give a bracket that excludes it, or multiply the equation by its denominator"
     )
     MAX_STEPS = (
-        "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess; of an ODE, look "
-        "for a jump that its states slide along"
+        "the step limit was reached before convergence. Raise max_steps, or give a better bracket or guess; of an "
+        "ODE, look for a jump that its states slide along"
     )
     UNDEFINED = (
-        "the residual or objective is not a real number (NaN) at the guess, at an end of the bracket or inside it. "
-        "Narrow the bracket to where it is defined, or give another guess"
+        "the residual or objective is not a real number (NaN) at the guess, at an end of the bracket or inside it, "
+        "or the right-hand side of an ODE along its solution. Narrow the bracket to where it is defined, give "
+        "another guess, or look for the state or parameter that leaves the range of a root or logarithm"
     )
     SINGULAR = (
         "the derivative of the residual vanishes at the solution: a multiple root, a root at infinity, a fold "
@@ -97,20 +98,21 @@ class Status(enum.Enum):
         "ended it, or make such calls again with retries="
     )
     BLOW_UP = (
-        "a state grows beyond all bounds before the last output time: a solution that ends in finite time, or a wrong sign "
-        "in the right-hand side. Ask for earlier times, or look for what should limit the growth"
+        "a state grows beyond all bounds before the last output time: a solution that ends in finite time, or a "
+        "wrong sign in the right-hand side. Ask for earlier times, or look for what should limit the growth"
     )
     STEP_TOO_SMALL = (
-        "steps became too short to move on: the right-hand side jumps, is not smooth or has a singularity there. Give the "
-        "time of a jump as an event, or state a smooth right-hand side"
+        "steps became too short to move on: the right-hand side jumps, is not smooth or has a singularity there. "
+        "Give the time of a jump as an event, or state a smooth right-hand side"
     )
     STIFF = (
-        "the step limit was reached by an explicit method whose steps are limited by stability: the problem is stiff. Use "
-        "method='auto' or 'rodas5p'"
+        "the step limit was reached by an explicit method whose steps are limited by stability: the problem is "
+        "stiff. Use method='auto' or 'rodas5p'"
     )
     NOT_LIPSCHITZ = (
-        "the derivative of the right-hand side by the states is infinite at the start or after an event, such as that of "
-        "sqrt(y) at y = 0: more than one solution may begin there. Start beside that point, or restate the equation"
+        "the derivative of the right-hand side by the states is infinite at the start or after an event, such as "
+        "that of sqrt(y) at y = 0: more than one solution may begin there. Start beside that point, or restate the "
+        "equation"
     )
     BEFORE_START = (
         "an output time or an event lies before t0, where the solution does not exist. Leave it out, or start earlier"

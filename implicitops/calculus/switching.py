@@ -9,6 +9,7 @@ Symbol each, the regime, which is constant in a stretch. Nothing here integrates
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,7 +106,7 @@ def switching_of(problem: ODE) -> Switching:
     statement = Statement(problem, problem.states, problem.t)
     rhs = [statement.translate(expression) for expression in problem.rhs]
     outputs = problem.states if problem.outputs is None else problem.outputs
-    rewriter = _Rewriter(statement)
+    rewriter = Rewriter(statement.time, statement.unknowns)
     rewritten = []
     for state, expression in zip(problem.states, rhs):
         _require_no_impulse(expression, state, statement)
@@ -165,8 +166,14 @@ def require_differentiable(problem: ODE, order: int = 1) -> None:
     )
 
 
-class _Rewriter:
+class Rewriter:
     """Replaces conditions on the time by regimes, and collects the switches.
+
+    Parameters
+    ----------
+    time : Symbol, the time or another variable along which conditions change
+    states : sequence of Symbol; a condition that contains one of them is not of the time alone
+    prefix : str, how the names of regimes begin
 
     Attributes
     ----------
@@ -174,9 +181,10 @@ class _Rewriter:
     is_closed : bool, no new switches are made, and what would need one stays as it is
     """
 
-    def __init__(self, statement: Statement) -> None:
-        self.time = statement.time
-        self.states = set(statement.unknowns)
+    def __init__(self, time: sp.Symbol, states: Sequence[sp.Symbol], prefix: str = "r") -> None:
+        self.time = time
+        self.states = set(states)
+        self.prefix = prefix
         self.switches: dict[sp.Expr, Switch] = {}
         self.is_closed = False
 
@@ -208,7 +216,7 @@ class _Rewriter:
         difference = sp.expand(relation.gts - relation.lts)
         if self.time not in difference.free_symbols:
             return difference > 0 if relation.rel_op in (">", "<") else difference >= 0
-        slope = _slope(difference, self.time)
+        slope = affine_slope(difference, self.time)
         if slope is None:
             nodes = [n for n in sp.postorder_traversal(relation) if isinstance(n, _BY_CASES) and n.has(self.time)]
             return map_relations(split(relation, nodes[0]), self.relation) if nodes else relation
@@ -223,7 +231,7 @@ class _Rewriter:
 
     def _switch(self, expression: sp.Expr, slope: sp.Expr) -> Switch | None:
         if expression not in self.switches and not self.is_closed:
-            regime = sp.Symbol(f"r{len(self.switches)}", real=True)
+            regime = sp.Symbol(f"{self.prefix}{len(self.switches)}", real=True)
             time = sp.expand(slope * self.time - expression) / slope
             self.switches[expression] = Switch(regime, expression, slope, time)
         return self.switches.get(expression)
@@ -236,7 +244,7 @@ class _Rewriter:
         return self.time in symbols and not symbols & self.states
 
 
-def _slope(difference: sp.Expr, time: sp.Symbol) -> sp.Expr | None:
+def affine_slope(difference: sp.Expr, time: sp.Symbol) -> sp.Expr | None:
     """Coefficient of the time in an affine expression; None for any other."""
     slope = sp.expand(difference.diff(time))
     is_affine = time not in slope.free_symbols and time not in sp.expand(difference - slope * time).free_symbols

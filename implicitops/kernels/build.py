@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from implicitops import calculus
 from implicitops.calculus.collect import Collect, Distribute
 from implicitops.calculus.einsum import Einsum
 from implicitops.calculus.equations import equations_of
@@ -23,10 +19,11 @@ from implicitops.calculus.scalar_root import ScalarRootRule
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.system_root import Factorise, LinearSolve
-from implicitops.codegen import Bundle, compile_bundle
 from implicitops.kernels import _collect, _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
+from implicitops.kernels.bundles import compiled
 from implicitops.kernels.einsum import einsum_operation
 from implicitops.kernels.external import external_operation
+from implicitops.kernels.ode import ode_operation
 from implicitops.kernels.parallel import GRAIN
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
@@ -40,23 +37,12 @@ _built: dict[str, Any] = {}
 _lock = threading.RLock()
 
 
-@lru_cache(maxsize=1)
-def _rules_version() -> str:
-    """Digest of the derivative rules' source, so that code cached on disk by older rules is not used."""
-    folder = Path(calculus.__file__).parent
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.glob("*.py")))).hexdigest()[:16]
-
-
-def _compile(key: str, make_bundle: Callable[[], Bundle]) -> Any:
-    return compile_bundle(f"{_rules_version()}/{key}", make_bundle)
-
-
 def kernel_of(operation: Operation) -> Any:
     """Compiled kernel of an operation, from memory, from the disk cache, or new.
 
     Parameters
     ----------
-    operation : Solve or Evaluate
+    operation : Operation
 
     Returns
     -------
@@ -93,7 +79,7 @@ def _build(operation: Operation) -> Any:
         return _linear_operation(operation)
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
-        kernel: Any = _evaluate.Evaluate(_compile(operation.name, operation.bundle), operation.solution_range)
+        kernel: Any = _evaluate.Evaluate(compiled(operation.name, operation.bundle), operation.solution_range)
     elif isinstance(operation, Solve):
         is_minimum = isinstance(operation.problem, Minimum)
         kernel = _minimum_kernel(operation) if is_minimum else _system_or_scalar(operation)
@@ -127,9 +113,9 @@ def _scalar_root(operation: Solve) -> Any:
     options = problem.options
     n = len(problem.parameter_symbols)
     return _root_scalar.RootScalar(
-        residual=_compile(f"{key}/residual", rule.residual_bundle),
-        start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
-        finish=_compile(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
+        residual=compiled(f"{key}/residual", rule.residual_bundle),
+        start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
+        finish=compiled(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
         start_kind="guess" if problem.guess is not None else "bracket",
         n_params=n,
         n_jacobian=n if order >= 1 else 0,
@@ -144,8 +130,8 @@ def _root_system_kernel(operation: Solve) -> Any:
     problem = operation.problem
     equations = equations_of(problem)
     return _root_system.RootSystem(
-        residual=_compile(f"{problem.equation_key}/system", equations.residual_bundle),
-        start=None if operation.start_given else _compile(f"{problem.key}/guess", equations.start_bundle),
+        residual=compiled(f"{problem.equation_key}/system", equations.residual_bundle),
+        start=None if operation.start_given else compiled(f"{problem.key}/guess", equations.start_bundle),
         entries=equations.jacobian_pattern,
         bandwidths=equations.bandwidths,
         fixed_point=_fixed_point_mode(problem),
@@ -157,9 +143,9 @@ def _minimum_kernel(operation: Solve) -> Any:
     problem = operation.problem
     rule, key = MinimumRule(problem), problem.equation_key
     return _minimum.Minimum(
-        objective=_compile(f"{key}/objective", rule.objective_bundle),
-        bounds=_compile(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
-        start=None if operation.start_given else _compile(f"{problem.key}/start", rule.start_bundle),
+        objective=compiled(f"{key}/objective", rule.objective_bundle),
+        bounds=compiled(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
+        start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
         entries=rule.hessian_pattern,
         **_common_arguments(operation),
     )
@@ -170,8 +156,8 @@ def _common_arguments(operation: Solve) -> dict[str, Any]:
     problem, order = operation.problem, operation.derivatives
     equations, key, options = equations_of(problem), problem.equation_key, problem.options
     return {
-        "parameter": _compile(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
-        "second": _compile(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        "parameter": compiled(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
+        "second": compiled(f"{key}/second", equations.second_bundle) if order >= 2 else None,
         "parameter_entries": equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         "n_params": len(problem.parameter_symbols),
         "lower": [float(low) for low, _ in problem.domain],
@@ -186,7 +172,7 @@ def _common_arguments(operation: Solve) -> dict[str, Any]:
 def _factorise(operation: Factorise) -> Any:
     equations = operation.equations
     return _linear_solve.Factorise(
-        entries=_compile(f"{operation.problem.equation_key}/jacobian", equations.jacobian_bundle),
+        entries=compiled(f"{operation.problem.equation_key}/jacobian", equations.jacobian_bundle),
         pattern=equations.jacobian_pattern,
         n=equations.n,
         bandwidths=equations.bandwidths,
@@ -211,11 +197,5 @@ def _linear_operation(operation: Collect | Distribute) -> Any:
     return _operation.Operation(kernel, _sizes(operation.input_shapes), _sizes(operation.output_shapes), grain)
 
 
-def _ode_operation(operation: Operation) -> Any:
-    from implicitops.kernels.ode import ode_operation
-
-    return ode_operation(operation)
-
-
 #: Problems whose operations are built elsewhere: what makes an Operation of those that hold such a problem.
-SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, ODE: _ode_operation}
+SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, ODE: ode_operation}

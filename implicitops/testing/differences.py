@@ -68,13 +68,9 @@ def precise_derivatives(
     for j in range(p):
         hessian[:, j, j] = (above[j] - 2 * centre + below[j]) / steps[j] ** 2
         for k in range(j):
-            mixed = (
-                shifted((j, 1), (k, 1))
-                - shifted((j, 1), (k, -1))
-                - shifted((j, -1), (k, 1))
-                + shifted((j, -1), (k, -1))
-            )
-            hessian[:, j, k] = hessian[:, k, j] = mixed / (4 * steps[j] * steps[k])
+            together = shifted((j, 1), (k, 1)) + shifted((j, -1), (k, -1))
+            mixed = together - above[j] - below[j] - above[k] - below[k] + 2 * centre
+            hessian[:, j, k] = hessian[:, k, j] = mixed / (2 * steps[j] * steps[k])
     # What differences leave of a second derivative that is zero.
     slopes = abs(jacobian)
     size = slopes[:, :, None] / np.array(steps) + slopes[:, None, :] / np.array(steps)[:, None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, singledispatch
-from typing import Any
+from typing import Any, Protocol
 
 import mpmath
 import numpy as np
@@ -39,6 +39,7 @@ class ReferencePoint:
     value, value_bound : object ndarrays (m,) of mpf
     jacobian, jacobian_bound : object ndarrays (m, p), or None
     hessian, hessian_bound : object ndarrays (m, p, p), or None
+    one_sided : bool, the derivatives are those from one side, where the function jumps
     """
 
     value: np.ndarray
@@ -47,6 +48,15 @@ class ReferencePoint:
     jacobian_bound: np.ndarray | None = None
     hessian: np.ndarray | None = None
     hessian_bound: np.ndarray | None = None
+    one_sided: bool = False
+
+
+class Reference(Protocol):
+    """What knows the truth at any point."""
+
+    def at(self, variables: Sequence[float], near: Any, order: int = 1) -> ReferencePoint:
+        """Reference at one point, given as all variables in a row, for the solution next to a computed one."""
+        ...
 
 
 class RootReference:
@@ -267,3 +277,15 @@ def reference_of(problem: Problem) -> Any:
         f"there is no high-precision reference for {type(problem).__name__} problems. Pass reference=, the true "
         "value as a function of the parameters."
     )
+
+
+@singledispatch
+def within_tolerances(problem: Problem, truth: Reference) -> Reference:
+    """A reference with the bounds that belong to a kind of problem; most are solved to rounding error anyway.
+
+    Parameters
+    ----------
+    problem : Problem
+    truth : Reference whose bounds allow for rounding
+    """
+    return truth

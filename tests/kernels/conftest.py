@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pytest
 import sympy as sp
 
 
-def _numbers(expressions, symbols, rows):
-    function = sp.lambdify(symbols, list(expressions), "numpy")
-    return np.array([[float(value) for value in function(*row)] for row in rows])
+@dataclass(frozen=True)
+class ClosedForm:
+    """A solution at several times, as in :class:`implicitops.Solution`."""
+
+    value: np.ndarray
+    jacobian: np.ndarray
+    hessian: np.ndarray
+    time_derivative: np.ndarray
+
+    def check(self, solution, rtol):
+        """Value and whatever derivatives there are agree to ``rtol`` of the largest number in a row's place."""
+        for name in ("value", "jacobian", "hessian", "time_derivative"):
+            found, right = getattr(solution, name), getattr(self, name)
+            if found is not None:
+                assert found.shape == right.shape
+                scale = np.abs(right).max(axis=0) + 1e-3
+                np.testing.assert_array_less(np.abs(found - right) / scale, rtol, err_msg=name)
+
+
+@lru_cache(maxsize=64)
+def _functions(expressions, params, t):
+    """Functions of (*params, t): the expressions, their derivatives by each pair a <= b, by each param, and by t."""
+    first = [e.diff(a) for e in expressions for a in params]
+    pairs = list(itertools.combinations_with_replacement(params, 2))
+    second = [e.diff(a).diff(b) for e in expressions for a, b in pairs]
+    parts = (expressions, first, second, [e.diff(t) for e in expressions])
+    return [sp.lambdify((*params, t), list(part), "mpmath") for part in parts]
 
 
 @pytest.fixture
 def closed_form():
-    """``closed_form(expressions, params, t, point, times)``: value, jacobian, hessian and time_derivative of a solution."""
+    """``closed_form(expressions, params, t, point, times)``: the :class:`ClosedForm` of expressions of params and t."""
 
     def of(expressions, params, t, point, times):
-        symbols, rows = (*params, t), [(*point, time) for time in times]
-        shape, p = (len(rows), len(expressions)), len(params)
-        first = [e.diff(a) for e in expressions for a in params]
-        second = [d.diff(b) for d in first for b in params]
-        return SimpleNamespace(
-            value=_numbers(expressions, symbols, rows),
-            jacobian=_numbers(first, symbols, rows).reshape(*shape, p),
-            hessian=_numbers(second, symbols, rows).reshape(*shape, p, p),
-            time_derivative=_numbers([e.diff(t) for e in expressions], symbols, rows),
-        )
+        n, p = len(expressions), len(params)
+        functions = _functions(tuple(expressions), tuple(params), t)
+        found = [np.array([[float(v) for v in f(*point, time)] for time in times]) for f in functions]
+        hessian, (a, b) = np.empty((len(times), n, p, p)), np.triu_indices(p)
+        hessian[..., a, b] = hessian[..., b, a] = found[2].reshape(len(times), n, -1)
+        return ClosedForm(found[0], found[1].reshape(len(times), n, p), hessian, found[3])
 
     return of

@@ -1,0 +1,180 @@
+"""The true solution of an ODE's own SymPy statement, its derivatives, and the error that its tolerances allow.
+
+The states are integrated with 120 digits; derivatives are differences of that solution, not of any formula. What the
+tolerances allow is worked out in ode_tolerance.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from implicitops.problems.ode import ODE
+from implicitops.testing.decimals import as_decimal, as_mpf, digits
+from implicitops.testing.differences import digits_for, precise_derivatives
+from implicitops.testing.extrapolation import Step, TooManySteps, chosen_steps, repeated
+from implicitops.testing.ode_case import OdeCase
+from implicitops.testing.ode_path import Path, Stop
+from implicitops.testing.ode_tolerance import spread
+from implicitops.testing.reference import NoReferenceError, ReferencePoint, reference_of
+
+#: Error of a step of the reference, relative to each state.
+TRUNCATION = 1e-22
+#: Evaluations of the right-hand side for one solution: a second or so, for a few states.
+MAX_EVALUATIONS = 40_000
+
+
+class InitialValueReference:
+    """Reference solutions of an :class:`~implicitops.ODE`.
+
+    Extrapolation integrates the states from moment to moment (start, events, switches, output times), each time from 0
+    to 1, so that the solution is a smooth function of the parameters whatever the moments depend on. The steps are
+    chosen once and repeated for neighbouring parameters. An output at the very time of an event is the one after it,
+    and its derivatives are those from that side.
+
+    Parameters
+    ----------
+    problem : ODE
+
+    Examples
+    --------
+    >>> import mpmath, sympy as sp, implicitops as iop
+    >>> from implicitops.testing.reference_ode import InitialValueReference
+    >>> x, k = sp.symbols("x k")
+    >>> reference = InitialValueReference(iop.ODE({x: -k * x}, [k], initial={x: 1}))
+    >>> mpmath.nstr(reference.at([2.0, 0.5], order=1).jacobian[0], 20)
+    '[-0.18393972058572116080 -0.73575888234288464319]'
+    """
+
+    def __init__(self, problem: ODE) -> None:
+        self.path = Path(problem, precise=True)
+
+    def at(self, variables: Sequence[float], near: Any = None, order: int = 1) -> ReferencePoint:
+        """Reference at one point: the parameters, then the output times; ``near`` is ignored.
+
+        Raises
+        ------
+        NoReferenceError : the problem is stiff, or otherwise needs too many explicit steps
+        """
+        p = self.path.n_parameters
+        point, times = [float(v) for v in variables[:p]], [float(v) for v in variables[p:]]
+        # Each row depends on its own output time alone, so that one shift of all of them moves each row by its own.
+        with digits(digits_for(point)):
+            solve = _Solution(self.path, point, times)
+            value, jacobian, hessian = precise_derivatives(solve, [*point, 0], order)
+        derivatives = (None if d is None else spread(d, len(times)) for d in (jacobian, hessian))
+        fields = dict(zip(("value", "jacobian", "hessian"), (value, *derivatives)))
+        bounds = {f"{name}_bound": _without_error(array) for name, array in fields.items()}
+        return ReferencePoint(**fields, **bounds, one_sided=solve.one_sided)
+
+
+class _Solution:
+    """Outputs at all times in a row, as a function of the parameters and a shift of the times."""
+
+    def __init__(self, path: Path, point: Sequence[float], times: Sequence[float]) -> None:
+        self.path, self.times = path, [as_decimal(t) for t in times]
+        parameters = [as_decimal(v) for v in point]
+        self.stops, self.one_sided = path.stops(parameters, times)
+        self.steps: list[list[Step]] = []
+        self._run(parameters, as_decimal(0), choose=True)
+
+    def __call__(self, variables: Sequence[Any]) -> list[Any]:
+        *parameters, shift = (as_decimal(v) for v in variables)
+        return [as_mpf(v) for v in self._run(parameters, shift, choose=False)]
+
+    def _run(self, parameters: list[Decimal], shift: Decimal, choose: bool) -> list[Any]:
+        moments = self.path.moments(parameters)
+        t, y = moments[0], self.path.initial(parameters)
+        allowance, guess = [MAX_EVALUATIONS], np.inf
+        rows: list[Any] = [None] * len(self.times)
+        for k, stop in enumerate(self.stops):
+            then = self.path.moment(stop, moments, self.times, shift)
+            rate = self._rate(stop, parameters)
+            if choose:
+                try:
+                    steps, y = chosen_steps(rate, t, y, then - t, guess, as_decimal(TRUNCATION), allowance)
+                except TooManySteps:
+                    raise _too_long(t) from None
+                guess = 2 * steps[-1].length * abs(float(then - t)) or guess
+                self.steps.append(steps)
+            else:
+                y = repeated(rate, t, y, then - t, self.steps[k])
+            t = then
+            if stop.kind == "event":
+                y = self.path.change(stop.index, t, y, parameters)
+            elif stop.kind == "output":
+                rows[stop.index] = self.path.output(t, y, parameters)
+        return [v for row in rows for v in row]
+
+    def _rate(self, stop: Stop, parameters: list[Decimal]) -> Any:
+        function = self.path.rate(stop.truths)
+        return lambda t, y: function(t, y, parameters)
+
+
+def _too_long(t: Any) -> NoReferenceError:
+    return NoReferenceError(
+        f"the reference, an explicit method, needs more than {MAX_EVALUATIONS} evaluations and came to t = "
+        f"{float(t):.6g}: the problem is stiff, long or not smooth. Pass reference=, the true value as a function of "
+        "the parameters and the times, or a stored solution (implicitops.testing.reference_ode.StoredReference); or "
+        "check at earlier times."
+    )
+
+
+class StoredReference:
+    """The stored solution of a problem of the catalogue, for those that are stiff; without second derivatives.
+
+    Parameters
+    ----------
+    case : OdeCase
+
+    Examples
+    --------
+    >>> import implicitops as iop
+    >>> from implicitops.testing.ode_problems import case_named
+    >>> from implicitops.testing.reference_ode import StoredReference
+    >>> case = case_named("Robertson")
+    >>> at = dict(zip(case.problem().parameter_names, case.point), times=case.times)
+    >>> iop.verify_grad(case.problem(), at, reference=StoredReference(case)).passed
+    True
+    """
+
+    def __init__(self, case: OdeCase) -> None:
+        self.case = case
+
+    def at(self, variables: Sequence[float], near: Any = None, order: int = 1) -> ReferencePoint:
+        """Reference at the case's own parameters and times, the only ones that there are.
+
+        Raises
+        ------
+        NoReferenceError : anywhere else, or for order 2
+        """
+        case = self.case
+        if list(variables) != [*case.flat_point, *case.times] or order > 1:
+            what = "second derivatives" if order > 1 else "another point"
+            raise NoReferenceError(f"the stored reference of {case.name} knows nothing of {what}")
+        stored, path = case.reference(), Path(case.problem(), precise=True)
+        rows, parameters = len(case.times), [as_decimal(v) for v in case.flat_point]
+        with digits(60):
+            rate = path.rate([])
+            states = [[as_decimal(v) for v in row] for row in stored.values.tolist()]
+            rates = [rate(as_decimal(t), y, parameters) for t, y in zip(case.times, states)]
+            value = np.array([as_mpf(v) for row in states for v in row], dtype=object)
+            by_time = np.array([as_mpf(v) for row in rates for v in row], dtype=object)
+            columns = [[mpmath.mpf(v) for v in row] for row in stored.sensitivities.reshape(len(value), -1).tolist()]
+            jacobian = np.concatenate([np.array(columns, dtype=object), by_time[:, None]], axis=1)
+            value_bound = (stored.value_error + 1e-15) * abs(value)
+            jacobian_bound = (stored.sensitivity_error + 1e-15) * abs(jacobian)
+        return ReferencePoint(value, value_bound, spread(jacobian, rows), spread(jacobian_bound, rows))
+
+
+def _without_error(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array * mpmath.mpf(0)
+
+
+@reference_of.register(ODE)
+def _(problem: ODE) -> InitialValueReference:
+    return InitialValueReference(problem)
