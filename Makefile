@@ -1,4 +1,4 @@
-# make env    .venv with the pinned legacy stack (Python 3.11) and the compiled kernels
+# make env    .venv with the pinned PyMC3 and TensorFlow stacks (Python 3.11) and the compiled kernels
 # make demo   the documentation's model, sampled with PyMC3
 # make test   lint and all tests but the slow ones
 PYTHON ?= python3.11
@@ -9,7 +9,7 @@ INSTALLED := .venv/.requirements-installed
 BUILT := .venv/.kernels-built
 BENCHMARK := .venv/.benchmark-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h)
+KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h csrc/*.c)
 
 .PHONY: env demo test test-slow lint bench docs clean
 .DELETE_ON_ERROR:
@@ -17,7 +17,7 @@ KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h)
 env: $(BUILT)
 
 # The venv is complete only with the stamp, so an interrupted install is repeated.
-$(INSTALLED): requirements/build.txt requirements/legacy.txt requirements/development.txt
+$(INSTALLED): requirements/build.txt requirements/legacy.txt requirements/tensorflow.txt requirements/development.txt
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "make env needs Python 3.11: '$(PYTHON)' was not found. Install it, or pass PYTHON=/path/to/python3.11."; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
@@ -30,7 +30,8 @@ $(INSTALLED): requirements/build.txt requirements/legacy.txt requirements/develo
 	  echo "make env needs a C++ compiler. On Debian: apt-get install g++"; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	$(PIP) install -r requirements/build.txt
-	$(PIP) install --no-deps --no-build-isolation -r requirements/legacy.txt -r requirements/development.txt
+	$(PIP) install --no-deps --no-build-isolation -r requirements/legacy.txt -r requirements/tensorflow.txt \
+	  -r requirements/development.txt
 	@touch $@
 
 $(BUILT): $(INSTALLED) setup.py pyproject.toml $(KERNELS)
@@ -65,5 +66,5 @@ docs: env
 clean:
 	rm -rf .venv build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -f implicitops/kernels/*.so
+	rm -f implicitops/kernels/*.so implicitops/backends/*.so
 	find implicitops tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -58,6 +58,18 @@ def kernels() -> list[Extension]:
     ]
 
 
+def tensorflow_op() -> Extension:
+    """The library that TensorFlow loads. It is no Python module, and needs nothing of TensorFlow to be built."""
+    return Extension(
+        "implicitops.backends._tensorflow_op",
+        [f"{SOURCES}/tensorflow_op.c", f"{SOURCES}/tensorflow_xla.c"],
+        include_dirs=[SOURCES],
+        depends=[f"{SOURCES}/{header.name}" for header in HEADERS],
+        extra_compile_args=COMPILE_ARGS,
+        optional=True,  # without it TensorFlow calls Python, see implicitops/backends/tensorflow_python.py
+    )
+
+
 def stage_declarations() -> None:
     """Lays out ``csrc/X.pxd`` so that ``from implicitops.kernels._X cimport`` works in another kernel."""
     package = ROOT / DECLARATIONS / "implicitops" / "kernels"
@@ -106,5 +118,8 @@ if extensions:
         include_path=[DECLARATIONS, SOURCES],
         compiler_directives=DIRECTIVES,
     )
+
+if sys.platform != "win32":
+    extensions = [*extensions, tensorflow_op()]
 
 setup(ext_modules=extensions, cmdclass={"build_py": BuildPackage, "build_ext": BuildKernels})

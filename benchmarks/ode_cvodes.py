@@ -46,7 +46,9 @@ def source(task: Task) -> str:
             lines.append(f"const int {name}_{word}[] = {{{numbers}}};")
     lines.append("void problem_rhs(double t, const double *y, const double *p, double *rate) {")
     lines += _assignments(task, e, [(f"rate[{k}]", f) for k, f in enumerate(e.rhs)])
-    head = "void problem_derivatives(double t, const double *y, const double *p, double *by_state, double *by_parameter)"
+    head = (
+        "void problem_derivatives(double t, const double *y, const double *p, double *by_state, double *by_parameter)"
+    )
     lines.append(head + " {")
     targets = [(f"by_{name}[{k}]", entry[2]) for name, entries in places.items() for k, entry in enumerate(entries)]
     return "\n".join([*lines, *_assignments(task, e, targets), ""])

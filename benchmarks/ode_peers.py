@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +15,23 @@ from scipy.integrate import solve_ivp
 
 Solver = Callable[[float], Answer]
 
+# A linear solve that fails in a trial step of diffrax gives NaN, upon which the step is rejected, and no exception.
+os.environ.setdefault("EQX_ON_ERROR", "nan")
+
 
 class Implicitops:
     """Ours, through the NumPy face: one kernel call for values and sensitivities."""
 
-    def __init__(self, task: Task, method: str = "auto", batch: int | None = None) -> None:
-        self.task, self.method = task, method
+    def __init__(
+        self,
+        task: Task,
+        method: str = "auto",
+        batch: int | None = None,
+        *,
+        max_steps: int = 10**7,
+        throw: bool = True,
+    ) -> None:
+        self.task, self.method, self._max_steps, self._throw = task, method, max_steps, throw
         self._problems: dict[float, Any] = {}
         point = task.params if batch is None else varied(task, batch).T
         self._arguments, position = [], 0
@@ -34,10 +46,10 @@ class Implicitops:
         if tolerance not in self._problems:
             atol = self.task.atol(tolerance).tolist()
             self._problems[tolerance] = self.task.case.problem(
-                method=self.method, rtol=tolerance, atol=atol, sensitivity="forward", max_steps=10**7
+                method=self.method, rtol=tolerance, atol=atol, sensitivity="forward", max_steps=self._max_steps
             )
         problem = self._problems[tolerance]
-        solution = problem.solve(*self._arguments, times=self.task.times, derivatives=1)
+        solution = problem.solve(*self._arguments, times=self.task.times, derivatives=1, throw=self._throw)
         self.stats = solution.stats
         return solution.value, solution.jacobian
 
@@ -191,7 +203,7 @@ def _run_jax(task: Task, one: Callable[..., Any], batch: int | None) -> Solver:
 
 
 def pymc3_ode(task: Task) -> Callable[[], Any]:
-    """pymc3.ode.DifferentialEquation for Lotka and Volterra: values and a gradient of their sum, one Theano function."""
+    """pymc3.ode for Lotka and Volterra: values, sensitivities and a gradient of a sum, one Theano function."""
     import theano
     import theano.tensor as tt
     from pymc3.ode import DifferentialEquation

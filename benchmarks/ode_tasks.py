@@ -1,4 +1,4 @@
-"""What the solvers of benchmarks/ode.py are given: problems as functions for every peer, and errors against references."""
+"""What the solvers of benchmarks/ode.py are given: problems as functions for every peer, and how errors are judged."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ class Expressions:
 
         def entries(symbols: tuple[sp.Symbol, ...]) -> list[tuple[int, int, sp.Expr]]:
             free = [row.free_symbols for row in rhs]
-            return [
-                (i, j, sp.diff(rhs[i], s)) for i in range(len(rhs)) for j, s in enumerate(symbols) if s in free[i]
-            ]
+            return [(i, j, sp.diff(rhs[i], s)) for i in range(len(rhs)) for j, s in enumerate(symbols) if s in free[i]]
 
         initial = sp.Matrix([sp.sympify(case.initial[y]) for y in states])
         both = sp.lambdify(params, [initial, initial.jacobian(params)])
@@ -125,7 +123,7 @@ class Expressions:
 
 
 class Augmented:
-    """States and sensitivities as one vector z (1 + p, n), states first, for solvers that know nothing of sensitivities."""
+    """States and sensitivities as one vector z (1 + p, n), states first, for solvers that know of no sensitivities."""
 
     def __init__(self, task: Task) -> None:
         self.task, e = task, task.expressions
@@ -170,6 +168,11 @@ class Augmented:
         result = np.zeros((self.n, self.n))
         result[self._at] = self._jacobian(t, *y[: self.n].tolist(), *self._params)
         return result
+
+    def states_function(self) -> Callable[..., Any]:
+        """f alone, for arrays."""
+        function, params = _function(self.task.expressions, self.task.expressions.rhs), self._params
+        return lambda t, y: function(t, *y.tolist(), *params)
 
     def couplings(self, t: float, z: np.ndarray) -> np.ndarray:
         """Derivatives of the sensitivities' rates by the states (p, n, n)."""

@@ -8,7 +8,16 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("scalar_root", "root_system", "theano_op", "start_up")
+BENCHMARKS = (
+    "scalar_root",
+    "root_system",
+    "theano_op",
+    "start_up",
+    "ode",
+    "ode_sensitivities",
+    "ode_posterior",
+    "work_precision",
+)
 
 
 def main(names: list[str]) -> None:

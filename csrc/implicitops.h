@@ -57,7 +57,12 @@ typedef enum {
     IOP_STEP_TOO_SMALL = 20,
     IOP_STIFF = 21,
     IOP_NOT_LIPSCHITZ = 22,
-    IOP_BEFORE_START = 23
+    IOP_BEFORE_START = 23,
+    IOP_DIVERGENT = 24,
+    IOP_SLOW_TAIL = 25,
+    IOP_PEAK_MISSED = 26,
+    IOP_ROUGH = 27,
+    IOP_INVALID_LIMITS = 28
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */

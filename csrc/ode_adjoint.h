@@ -18,10 +18,11 @@
 
 #include "ode_solve.h"
 
-/* z = (lambda, dG/dp) as a flow of s = -t. */
+/* z = (lambda, dG/dp) as a flow of s = origin - t. */
 typedef struct {
     iop_flow flow;
     iop_ode_work *forward;
+    double origin;
     int64_t cursor, first, last; /* step at which y was read last; steps of the stretch between two moments */
     double *y, *base, *base_slope, *atol, *extent;
     double diagonal; /* of the last factorisation */
@@ -91,8 +92,8 @@ static void iop_adjoint_rate(iop_adjoint *a, double s, const double *z, double *
     iop_ode_flow *forward = &a->forward->s;
     const iop_map *f = &forward->ode->rhs;
     a->counts.evaluations++;
-    iop_read_states(a, -s, a->y);
-    iop_set_point(forward, -s, a->y);
+    iop_read_states(a, a->origin - s, a->y);
+    iop_set_point(forward, a->origin - s, a->y);
     f->first.scalar(forward->point, values, f->first.ctx);
     memset(rate, 0, a->flow.size * sizeof(double));
     iop_adjoint_product(a, iop_map_jacobian(f, values), z, 1, rate);
@@ -232,6 +233,21 @@ static void iop_adjoint_moment(iop_adjoint *a, const iop_passage *passage, doubl
     for (int64_t j = 0; j < ode->p; j++) z[ode->n + j] += jump * moment.first[j];
 }
 
+/* Goes back from t to an earlier time, first measuring time from t and then from the end: lambda may change fast after an
+ * output and the states after a start, on a scale that is nothing against t. */
+static int iop_adjoint_back(iop_adjoint *a, double t, double end) {
+    iop_stepper *m = &a->stepper;
+    const double whole = t - end, half = 0.5 * whole;
+    a->origin = t;
+    m->t = 0;
+    if (m->h >= 0.25 * whole) return iop_integrate(m, whole, &a->none); /* nothing is that fast here */
+    const int status = iop_integrate(m, half, &a->none);
+    if (status != IOP_CONVERGED) return status;
+    a->origin = end;
+    m->t = -half;
+    return iop_integrate(m, 0, &a->none);
+}
+
 /* Integrates forwards, then back. Returns a status, or IOP_NO_MEMORY. */
 static int iop_adjoint_solve_times(iop_adjoint *a) {
     iop_ode_work *w = a->forward;
@@ -242,18 +258,19 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
     if (status != IOP_CONVERGED) return status;
     memset(m->z, 0, a->flow.size * sizeof(double));
     int64_t k = w->n_times - 1, j = trajectory->n_passages - 1;
+    double t = 0;
     if (w->n_times > 0) {
         for (int64_t i = 0; i < ode->p; i++) {
             const double parameter = fabs(w->s.point[1 + ode->n + i]);
             a->extent[ode->n + i] = parameter > 0 ? parameter : 1;
         }
         memset(&a->counts, 0, sizeof a->counts);
-        iop_reset(m, -w->times[w->order[k]]);
+        iop_reset(m, 0);
+        t = w->times[w->order[k]];
         m->is_stiff = w->stepper.is_stiff;
         a->last = trajectory->n_steps - 1;
     }
     while (k >= 0 || (w->n_times > 0 && j >= 0)) {
-        const double t = -m->t;
         while (k >= 0 && w->times[w->order[k]] >= t) iop_adjoint_output(a, w->order[k--], m->z);
         while (j >= 0 && w->moments[trajectory->passages[j].moment] >= t) {
             iop_adjoint_moment(a, &trajectory->passages[j], m->z);
@@ -265,8 +282,8 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
         a->cursor = a->last;
         const double moment = w->moments[trajectory->passages[j].moment];
         const double next = k >= 0 ? fmax(w->times[w->order[k]], moment) : moment;
-        status = iop_integrate(m, -next, &a->none);
-        if (status != IOP_CONVERGED) return status;
+        if ((status = iop_adjoint_back(a, t, next)) != IOP_CONVERGED) return status;
+        t = next;
     }
     if (!iop_finite(m->z, a->flow.size)) return IOP_UNDEFINED;
     memcpy(a->gradient, m->z + ode->n, ode->p * sizeof(double));

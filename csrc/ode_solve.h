@@ -196,7 +196,8 @@ static void iop_reset(iop_stepper *m, double t) {
     m->h = 0;
     m->previous = 1e-4;
     m->is_stiff = m->method == IOP_ODE_RODAS5P;
-    m->evidence = m->counter_evidence = 0;
+    m->evidence = m->counter_evidence = m->suspicion = 0;
+    m->patience = 5;
     for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
 }
 

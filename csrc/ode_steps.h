@@ -25,6 +25,7 @@ struct iop_stepper {
     double t, h;       /* h = 0: to be chosen */
     double previous;   /* error norm of the last accepted step */
     int64_t evidence, counter_evidence;
+    int64_t suspicion, patience; /* explicit steps that may be too short, and how many of them before a trial */
     double *z, *z_new, *stages /* 16 z */, *work, *dense /* 7 z */, *interpolated;
     double *power;     /* primary + primary: a vector that turns towards the dominant eigenvector, and its image */
     /* Keeps an accepted step of length h with its interpolant; NULL: not wanted. Returns 1 if there is no memory. */
@@ -71,6 +72,29 @@ static double iop_power_step(iop_stepper *m, double h) {
     const double before = iop_scaled_length(m->flow, v, m->z), after = iop_scaled_length(m->flow, w, m->z);
     for (int64_t i = 0; i < n; i++) v[i] = after > 0 ? w[i] / after : 1;
     return before > 0 ? h * after / before : 0;
+}
+
+/* Whether a trial step of Rodas5P over eight explicit steps would be accepted. Overwrites everything but z. */
+static int iop_longer_step_holds(iop_stepper *m, double stop) {
+    const double h = fmin(8 * m->h, stop - m->t);
+    if (h < 4 * m->h) return 0;
+    m->flow->linearise(m->flow, m->t, m->z, m->dense);
+    return iop_rodas_step(m->flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work) <= 1;
+}
+
+/* Error control of sensitivities can hold explicit steps well below the stability bound of a stiff problem, where nothing
+ * but a trial tells it from an accurate solution of one that is not. Trials that fail become rare. */
+static void iop_try_longer_step(iop_stepper *m, double stop) {
+    m->suspicion = 0;
+    if (!iop_longer_step_holds(m, stop)) {
+        m->patience *= 2;
+        return;
+    }
+    m->is_stiff = 1;
+    m->flow->counts->switches++;
+    m->previous = 1e-4;
+    m->evidence = m->counter_evidence = 0;
+    for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
 }
 
 /* Collects evidence after an accepted step, and changes the method where there is enough. */
@@ -154,7 +178,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
         const int64_t was_stiff = m->is_stiff;
         if (counts->steps + counts->rejected >= m->max_steps)
-            return m->method != IOP_ODE_AUTO && !m->is_stiff && m->evidence > 0 ? IOP_STIFF : IOP_MAX_STEPS;
+            return !m->is_stiff && m->method != IOP_ODE_AUTO && iop_longer_step_holds(m, stop) ? IOP_STIFF : IOP_MAX_STEPS;
         const double error = m->is_stiff
             ? iop_rodas_step(flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
             : iop_explicit_step(m->pair, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
@@ -173,6 +197,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             /* Where the states follow a slow solution to rounding, the difference of two stages shows nothing. */
             flow->linearise(flow, t_new, m->z_new, m->work);
             stiffness = fmax(stiffness, iop_power_step(m, h));
+            m->suspicion += stiffness > 0.1 * m->pair->stability;
         }
         counts->stiff_steps += m->is_stiff;
         if (iop_emit_inside(m, sink, h, t_new, stop)) return IOP_NO_MEMORY;
@@ -186,7 +211,9 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         m->z = m->z_new;
         m->z_new = swapped;
         if (last) return IOP_CONVERGED;
-        if (m->is_stiff || was_stiff)
+        const int tried = m->method == IOP_ODE_AUTO && !m->is_stiff && m->suspicion >= m->patience;
+        if (tried) iop_try_longer_step(m, stop);
+        if (m->is_stiff || was_stiff || tried)
             iop_begin_step(m);
         else
             memcpy(m->stages, m->stages + (m->pair->stages - 1) * size, size * sizeof(double));

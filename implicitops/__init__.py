@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from implicitops.backends.failures import failures, reset_failures
 from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
-from implicitops.problems import ODE, External, FixedPoint, Minimum, Root
+from implicitops.problems import ODE, External, FixedPoint, Integral, Minimum, Root
 from implicitops.status import (
     ArgumentError,
     ImplicitopsError,
@@ -30,6 +30,7 @@ __all__ = [
     "External",
     "FixedPoint",
     "ImplicitopsError",
+    "Integral",
     "Minimum",
     "ProblemError",
     "Root",

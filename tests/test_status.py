@@ -28,7 +28,9 @@ class TestStatus:
 
     @pytest.mark.parametrize("status", [s for s in Status if s is not Status.CONVERGED])
     def test_message_says_what_happened_and_what_to_do(self, status):
-        assert re.search(r"\b(Give|Raise|Narrow|Restate|Look|give|multiply|Call|Correct)\b", status.value)
+        assert re.search(
+            r"\b(Give|Raise|Narrow|Restate|Look|give|multiply|Call|Correct|Use|Ask|Start|Leave)\b", status.value
+        )
 
     def test_repr_is_short_and_pickle_keeps_identity(self):
         assert repr(Status.SINGULAR) == "Status.SINGULAR"

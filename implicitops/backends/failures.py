@@ -9,9 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from implicitops.backends.numpy import listed, solve
+from implicitops.calculus import Operation, Solve
+from implicitops.calculus.operation import Shape
+from implicitops.calculus.sensitivities import Adjoint, Sensitivities
 from implicitops.problems.base import Problem
 from implicitops.status import SolveWarning, Status
+
+#: Operations that solve a problem, and can fail.
+SOLVES = (Solve, Sensitivities, Adjoint)
 
 #: How many failures of a problem are kept with their parameters.
 KEPT = 3
@@ -104,6 +112,34 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
     if known is None and found:
         # Without a registry, so that Python's own "once per place" does not hide it after reset_failures().
         warnings.warn_explicit(_message(problem, found[0]), SolveWarning, "implicitops", 0, "implicitops")
+
+
+def record_nans(operation: Operation, inputs: Sequence[np.ndarray], output: np.ndarray) -> None:
+    """Count the NaNs of an operation's first output, if it is one of :data:`SOLVES`.
+
+    Parameters
+    ----------
+    operation : Operation
+    inputs : sequence of ndarray, whose leading axes broadcast to those of the output
+    output : ndarray
+    """
+    if not isinstance(operation, SOLVES):
+        return
+    failed = _has_nan(output, operation.output_shapes[0])
+    if isinstance(operation, Adjoint):  # a cotangent that is NaN is the failure of something else
+        failed &= ~_has_nan(inputs[-1], operation.input_shapes[-1])
+    where = np.argwhere(failed)
+    if not len(where):
+        return
+    problem: Problem = operation.problem
+    shapes = problem.argument_shapes
+    arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
+    record(problem, len(where), lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where))
+
+
+def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
+    """Of each batch element whether there is a NaN in it."""
+    return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
 
 
 def _explain(problem: Problem, parameters: Iterable[Sequence[Any]]) -> tuple[Failure, ...]:

@@ -109,7 +109,7 @@ def as_batch(
     inputs : list of ndarray
     strides : list of int, doubles between batch elements; 0 where one element serves all
     """
-    arrays = [_as_float64(a, shape, name) for a, shape, name in zip(arguments, shapes, names)]
+    arrays = [as_float64(a, shape, name) for a, shape, name in zip(arguments, shapes, names)]
     _require_one_length(arrays, shapes, names)
     shapes = [array.shape[array.ndim - len(shape) :] for array, shape in zip(arrays, shapes)]
     leading = [a.shape[: a.ndim - len(shape)] for a, shape in zip(arrays, shapes)]
@@ -171,7 +171,8 @@ def _without_time(
     return parameters, second, np.ascontiguousarray(jacobian[..., -1])
 
 
-def _as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
+def as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
+    """Argument as a float64 array whose last axes are what ``shape`` says, or ArgumentError."""
     try:
         array = np.asarray(argument)
     except ValueError as error:
@@ -197,6 +198,13 @@ def free_rule(shape: Shape) -> str:
     if len(shape) == 1:
         return "1-D, of any length (axes before the last are a batch)"
     return f"an array whose last axes are {shape[1:]} after one of any length"
+
+
+def core_rule(shape: Shape) -> str:
+    """What the trailing axes of an input must be."""
+    if shape[:1] == (FREE,):
+        return f"it must be {free_rule(shape)}"
+    return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 
 def _with_start(problem: Problem, start: dict[str, Any]) -> tuple[Problem, tuple[Any, ...]]:

@@ -15,16 +15,12 @@ from theano.graph.op import COp
 from theano.graph.type import generic
 
 from implicitops.backends import failures, theano_c_code
-from implicitops.backends.numpy import evaluate, free_length, free_rule
+from implicitops.backends.numpy import core_rule, evaluate, free_length
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
-from implicitops.calculus.sensitivities import Adjoint, Sensitivities
 from implicitops.kernels import kernel_of, register, run
 from implicitops.kernels.external import needs_python
 from implicitops.status import ArgumentError
-
-#: Operations that solve a problem, and can fail.
-SOLVES = (Solve, Sensitivities, Adjoint)
 
 
 class SymbolicOperation(COp):
@@ -128,8 +124,7 @@ class SymbolicOperation(COp):
         outputs = evaluate(self.operation, inputs)
         for storage, output in zip(output_storage, outputs):
             storage[0] = output
-        if isinstance(self.operation, SOLVES) and np.isnan(outputs[0]).any():
-            self.report_failures(inputs, outputs)
+        self.report_failures(inputs, outputs)
 
     def _fit(self, node: Any, inputs: Sequence[np.ndarray]) -> bool:
         n_batch, shapes = self.batch_rank(inputs), self.operation.input_shapes
@@ -165,21 +160,7 @@ class SymbolicOperation(COp):
 
     def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Count the NaNs of a solve; called from C code too."""
-        if not isinstance(self.operation, SOLVES):
-            return
-        failed = _has_nan(outputs[0], self.operation.output_shapes[0])
-        if isinstance(self.operation, Adjoint):  # a cotangent that is NaN is the failure of something else
-            failed &= ~_has_nan(inputs[-1], self.operation.input_shapes[-1])
-        shapes = self.operation.problem.argument_shapes
-        arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
-        where = np.argwhere(failed)
-        if not len(where):
-            return
-        failures.record(
-            self.operation.problem,
-            len(where),
-            lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where),
-        )
+        failures.record_nans(self.operation, inputs, outputs[0])
 
     # -- C code -------------------------------------------------------------------------------------------
 
@@ -267,18 +248,6 @@ def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
 def _zeros(shape: Sequence[Any]) -> Any:
     is_known = all(isinstance(n, int) for n in shape)
     return tt.constant(np.zeros(shape)) if is_known else tt.alloc(np.float64(0), *shape)
-
-
-def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
-    """Of each batch element whether there is a NaN in it."""
-    return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
-
-
-def core_rule(shape: Shape) -> str:
-    """What the trailing axes of an input must be."""
-    if shape[:1] == (FREE,):
-        return f"it must be {free_rule(shape)}"
-    return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 
 class ToFloat64(theano.scalar.Cast):

@@ -91,7 +91,8 @@ class MapBundles:
 
     @cached_property
     def _gradients(self) -> list[dict[sp.Symbol, sp.Expr]]:
-        return [dict(zip(self.point.moving, self.tape.reverse([(v, sp.S.One)], self.point.moving))) for v in self.values]
+        moving = self.point.moving
+        return [dict(zip(moving, self.tape.reverse([(value, sp.S.One)], moving))) for value in self.values]
 
     def entries(self) -> list[sp.Expr]:
         """Derivatives by the states and then by the parameters, entry by entry."""
@@ -134,8 +135,10 @@ class MapBundles:
         return self.tape.bundle((*self.point.symbols, *k), moved)
 
     def third_bundle(self) -> Bundle:
-        """(t, y, q, u, v, kt, k, ku, kv) to the derivative of D2g[u, v] where y moves along k, those of u and v along ku
-        and kv, and t along kt."""
+        """(t, y, q, u, v, kt, k, ku, kv) to the derivative of D2g[u, v] where t moves along kt and y along k.
+
+        The components of u and v by the states move along ku and kv.
+        """
         n = len(self.point.states)
         u, v, second = self._second
         k = sp.symbols(f"k0:{1 + n}", real=True)

@@ -17,6 +17,7 @@ from implicitops.calculus.sensitivities import (
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
+from implicitops.problems.integral import Integral
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Solve(Operation):
         """Shapes of what the kernel returns: value, Jacobian, Hessian (length 0 if not asked for), error estimate."""
         if is_propagated(self.problem):
             shapes = derivative_shapes(self.problem, self.derivatives)
-            return (*shapes, *((0,),) * (4 - len(shapes)))
+            error = self.problem.output_shape if isinstance(self.problem, Integral) else (0,)
+            return (*shapes, *((0,),) * (3 - len(shapes)), error)
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)
         second = (*value, p, p) if self.derivatives >= 2 else (0,)

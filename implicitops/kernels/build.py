@@ -20,13 +20,15 @@ from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.kernels import _collect, _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
-from implicitops.kernels.bundles import compiled
+from implicitops.kernels.bundles import compiled, sizes
 from implicitops.kernels.einsum import einsum_operation
 from implicitops.kernels.external import external_operation
+from implicitops.kernels.integral import integral_operation
 from implicitops.kernels.ode import ode_operation
 from implicitops.kernels.parallel import GRAIN
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.integral import Integral
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.ode import ODE
 
@@ -93,18 +95,13 @@ def _build(operation: Operation) -> Any:
         )
     else:
         raise TypeError(f"no kernel for {type(operation).__name__}")
-    return _operation.Operation(kernel, _sizes(operation.input_shapes), _sizes(outputs), _grain(operation))
+    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), _grain(operation))
 
 
 def _grain(operation: Operation) -> int:
     """Batch elements that keep a thread busy for about a tenth of a millisecond, its start costing a fifth of that."""
     n = math.prod(operation.output_shapes[0])
     return GRAIN if n <= 1 else max(1, 2048 // n**2)
-
-
-def _sizes(shapes: tuple[tuple[int, ...], ...]) -> list[int]:
-    # A free axis is -1, so that the product says how many doubles there are for each unit of its length.
-    return [math.prod(shape) for shape in shapes]
 
 
 def _scalar_root(operation: Solve) -> Any:
@@ -194,8 +191,8 @@ def _fixed_point_mode(problem: Any) -> int:
 def _linear_operation(operation: Collect | Distribute) -> Any:
     kernel = (_collect.Collect if isinstance(operation, Collect) else _collect.Distribute)(operation.timed)
     grain = max(1, LINEAR_GRAIN // operation.rows[-1])
-    return _operation.Operation(kernel, _sizes(operation.input_shapes), _sizes(operation.output_shapes), grain)
+    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(operation.output_shapes), grain)
 
 
 #: Problems whose operations are built elsewhere: what makes an Operation of those that hold such a problem.
-SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, ODE: ode_operation}
+SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, Integral: integral_operation, ODE: ode_operation}

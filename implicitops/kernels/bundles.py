@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -28,3 +29,11 @@ def compiled(key: str, make_bundle: Callable[[], Bundle]) -> CompiledBundle:
     make_bundle : called without arguments if the code is in no cache
     """
     return compile_bundle(f"{_rules_version()}/{key}", make_bundle)
+
+
+def sizes(shapes: tuple[tuple[int, ...], ...]) -> list[int]:
+    """Doubles per batch element of arrays with given trailing shapes.
+
+    A free axis is -1, so that the product says how many doubles there are for each unit of its length.
+    """
+    return [math.prod(shape) for shape in shapes]

@@ -11,7 +11,7 @@ from implicitops.calculus.sensitivities import Adjoint
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.switching import require_differentiable
 from implicitops.kernels import _ode, _operation
-from implicitops.kernels.bundles import compiled
+from implicitops.kernels.bundles import compiled, sizes
 
 #: Names of the methods in the order of their codes in csrc/ode.h.
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")
@@ -60,8 +60,7 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         adjoint=adjoint,
     )
     outputs = operation.kernel_output_shapes if isinstance(operation, Solve) else operation.output_shapes
-    shapes = (operation.input_shapes, outputs)
-    return _operation.Operation(kernel, *([int(np.prod(shape)) for shape in group] for group in shapes), GRAIN)
+    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), GRAIN)
 
 
 def _map(bundles: MapBundles, key: str, order: int) -> Any:

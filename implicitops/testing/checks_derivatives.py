@@ -114,7 +114,8 @@ def _float32_factor(case: Case) -> float:
 def taylor(order: int) -> Checker:
     """Check of the Taylor remainder: with right derivatives it falls with the power order + 1 of the step.
 
-    It needs no reference, only values; steps whose remainder is near rounding error are left out.
+    It needs no reference, only values; steps whose remainder is near the value's own error are left out, and so are
+    points at which the derivatives are those from one side.
     """
 
     def check(case: Case, rng: np.random.Generator) -> Check:
@@ -122,7 +123,9 @@ def taylor(order: int) -> Checker:
         slopes = _taylor_slopes(case, rng, order)
         usable = np.flatnonzero(~np.isnan(slopes))
         if usable.size == 0:
-            return Check(name, None, reason="the remainder is rounding error at every step: nothing to fit")
+            one_sided = all(reference.one_sided for reference in case.references)
+            cause = "derivatives are those from one side" if one_sided else "remainder is rounding error at every step"
+            return Check(name, None, reason=f"the {cause}: nothing to fit")
         worst = int(usable[np.argmin(slopes[usable])])
         shortfall, tolerance = order + 1 - float(slopes[worst]), 0.4
         passed = shortfall <= tolerance
@@ -136,6 +139,7 @@ def _taylor_slopes(case: Case, rng: np.random.Generator, order: int) -> np.ndarr
     """Power of the step with which the remainder falls at each point; NaN where it is rounding error."""
     base = case.flat(case.arguments)
     direction = _directions(case, rng)[1] * np.where(base != 0, abs(base), 1.0)
+    direction = np.where(_is_defined(case, base, direction)[:, None], direction, -direction)
     centre = case.flat_output(case.differentiable.value(case.arguments))
     first = np.einsum("nmp,np->nm", reverse_jacobian(case), direction)
     bend = np.zeros_like(first)
@@ -144,7 +148,8 @@ def _taylor_slopes(case: Case, rng: np.random.Generator, order: int) -> np.ndarr
         outer = precise[:, None, :, None] * precise[:, None, None, :]
         bend = (case.stacked("hessian") * outer).sum(axis=(2, 3)).astype(float)
     rounding = EPS * _float32_factor(case) * abs(centre)
-    noise = 100 * np.maximum(rounding, case.stacked("value_bound").astype(float))
+    # An integration's bound is far above its usual error as it is.
+    noise = np.maximum(100 * rounding, (1 if case.integrated else 100) * case.stacked("value_bound").astype(float))
     remainders = []
     for k in range(1, N_STEPS + 1):
         h = 2.0**-k
@@ -154,12 +159,20 @@ def _taylor_slopes(case: Case, rng: np.random.Generator, order: int) -> np.ndarr
         remainders.append(np.where(np.isfinite(remainder), remainder, 0.0))
     slopes = np.full(case.n_points, np.nan)
     for i in range(case.n_points):
+        if case.references[i].one_sided:
+            continue
         clear = [k for k, r in enumerate(remainders) if np.max(r[i]) > np.max(noise[i])]
         last = clear[-1] if clear else 0
         # Three steps in a row that stand clear of the noise: the asymptotic end of the ladder.
         if last >= 4 and {last - 1, last - 2} <= set(clear):
             slopes[i] = np.log2(np.max(remainders[last - 2][i]) / np.max(remainders[last][i])) / 2
     return slopes
+
+
+def _is_defined(case: Case, base: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Whether the function has values a short way along a direction: it may be at the edge of its domain."""
+    there = case.flat_output(case.differentiable.value(case.shaped(base + 2.0**-20 * direction)))
+    return np.asarray(np.isfinite(there).all(axis=1))
 
 
 def determinism(case: Case, rng: np.random.Generator) -> Check:

@@ -5,20 +5,21 @@ These belong to the NumPy face alone; derivative products, which every backend h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.calculus.operation import resolved
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
 from implicitops.status import Solution
 from implicitops.testing.case import Case, compare, compare_to
 from implicitops.testing.checks_derivatives import same_bits
-from implicitops.testing.differentiation import NotAvailableError
+from implicitops.testing.differentiation import NotAvailableError, by_position
 from implicitops.testing.reference import RootReference
 from implicitops.testing.report import Check
 
@@ -28,10 +29,12 @@ Checker = Callable[[Problem, Case, int], Check]
 LADDER = (1e-3, 1e-13)
 #: Batch elements that are shared by several threads.
 LARGE = 20_000
+#: The same of an ODE.
+LARGE_INTEGRATED = 60
 
 
 def _solve(problem: Problem, case: Case, order: int = 0, **start: Any) -> Solution:
-    return problem.solve(*case.arguments, derivatives=order, throw=False, **start)
+    return by_position(problem.solve, problem)(*case.arguments, derivatives=order, throw=False, **start)
 
 
 def value(problem: Problem, case: Case, order: int) -> Check:
@@ -128,10 +131,11 @@ def batch_equals_loop(problem: Problem, case: Case, order: int) -> Check:
     """Each element alone gives the bits of the batch, and an element that fails is NaN without disturbing others."""
     name = "numpy: solve batch equals loop"
     arguments = [np.concatenate([a[:1], np.full_like(a[:1], np.nan), a]) for a in case.arguments]
-    batch = problem.solve(*arguments, derivatives=order, throw=False)
+    solve = by_position(problem.solve, problem)
+    batch = solve(*arguments, derivatives=order, throw=False)
     for row in range(len(arguments[0])):
-        alone = problem.solve(*(a[row] for a in arguments), derivatives=order, throw=False)
-        for field in ("value", "jacobian", "hessian", "status_code", "error_estimate"):
+        alone = solve(*(a[row] for a in arguments), derivatives=order, throw=False)
+        for field in ("value", "jacobian", "hessian", "status_code", "error_estimate", "time_derivative"):
             whole, single = getattr(batch, field), getattr(alone, field)
             if whole is None:
                 continue
@@ -169,7 +173,7 @@ def start_has_no_influence(problem: Problem, case: Case, order: int) -> Check:
 def dtype_and_shape(problem: Problem, case: Case, order: int) -> Check:
     """float64 out, whatever comes in; batch shapes broadcast; a batch of length 0 is no error."""
     name = "numpy: solve dtype and shape"
-    p, core = sum(case.sizes), problem.output_shape
+    p, core = len(problem.parameter_symbols), resolved(problem.output_shape, _length(case))
     shapes = {"value": core, "jacobian": (*core, p), "hessian": (*core, p, p)}
     batches: dict[tuple[int, ...], list[np.ndarray]] = {
         (): [a[0] for a in case.arguments],
@@ -178,7 +182,7 @@ def dtype_and_shape(problem: Problem, case: Case, order: int) -> Check:
         (1, case.n_points): [a[None] for a in case.arguments],
     }
     for batch, arguments in batches.items():
-        solution = problem.solve(*arguments, derivatives=2, throw=False)
+        solution = by_position(problem.solve, problem)(*arguments, derivatives=2, throw=False)
         for field, shape in shapes.items():
             got = getattr(solution, field)
             if np.shape(got) != batch + shape or got.dtype != np.float64:
@@ -187,17 +191,22 @@ def dtype_and_shape(problem: Problem, case: Case, order: int) -> Check:
     return Check(name, True)
 
 
+def _length(case: Case) -> int | None:
+    """Output times of an integration."""
+    return case.arguments[-1].shape[-1] if case.integrated else None
+
+
 def determinism(problem: Problem, case: Case, order: int) -> Check:
     """The same bits when asked again, and however many threads share a large batch."""
     name = "numpy: solve determinism"
-    repeats = -(-LARGE // case.n_points)
+    repeats = -(-(LARGE_INTEGRATED if case.integrated else LARGE) // case.n_points)
     arguments = [np.tile(a, (repeats, *[1] * (a.ndim - 1))) for a in case.arguments]
     before = get_num_threads()
     results = []
     try:
         for n_threads in (1, 3, 3):
             set_num_threads(n_threads)
-            results.append(problem.solve(*arguments, derivatives=1, throw=False))
+            results.append(by_position(problem.solve, problem)(*arguments, derivatives=1, throw=False))
     finally:
         set_num_threads(None)
         if get_num_threads() != before:
@@ -252,8 +261,13 @@ SECOND_ORDER: tuple[Checker, ...] = (hessian, symmetry)
 
 def run(problem: Problem, case: Case, order: int) -> list[Check]:
     """All checks of solve() up to an order; one that does not fit the kind of problem is marked as skipped."""
+    return made((*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())), problem, case, order)
+
+
+def made(checkers: Sequence[Checker], problem: Problem, case: Case, order: int) -> list[Check]:
+    """Outcomes of some checks; one that does not fit the problem is marked as skipped."""
     checks = []
-    for check in (*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())):
+    for check in checkers:
         try:
             checks.append(check(problem, case, order))
         except (NotAvailableError, NotImplementedError) as missing:  # of existing code a derivative may be missing

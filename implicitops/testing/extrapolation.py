@@ -18,6 +18,8 @@ Rate = Callable[[Any, np.ndarray], np.ndarray]
 #: Columns of a step's tableau, which has order 2 k with k columns: with fewer than the first the next step is twice as
 #: long, and with more than the second it is taken again, half as long.
 COLUMNS = (11, 18)
+#: Steps that are shorter than this part of a stretch have met a singularity.
+SHORTEST = 2.0**-60
 
 
 class TooManySteps(ArithmeticError):
@@ -103,7 +105,7 @@ def chosen_steps(
 
     Raises
     ------
-    TooManySteps : the allowance is used up
+    TooManySteps : the allowance is used up, or steps have become too short to move on
     """
     few, most = columns
     steps: list[Step] = []
@@ -117,6 +119,8 @@ def chosen_steps(
         used, end = _converged(rate, t, y, _part(duration, length), tolerance, allowance, most)
         if used == 0:
             length /= 2
+            if length < SHORTEST:
+                raise TooManySteps
             continue
         steps.append(Step(done, length, used))
         y, done = end, done + length

@@ -79,8 +79,6 @@ def bessel() -> list[IntegralCase]:
         integral("Laplace transform of Bessel J", "exp(-s*t)*besselj(0, a*t)", _HALF_LINE, "s a",
                  [(1.0, 2.0), (0.5, 3.0)], "1/sqrt(s**2 + a**2)", "infinite, special function, oscillatory",
                  "DLMF 10.22"),
-        integral("Mellin transform of Bessel K", "t**(s - 1)*besselk(0, t)", _HALF_LINE, "s", [0.8, 3.0],
-                 "2**(s - 2)*gamma(s/2)**2", "infinite, special function, endpoint singularity", "DLMF 10.43"),
         integral("Struve H", "(1 - t**2)**(nu - 1/2)*sin(x*t)", _UNIT, "nu x", [(0.9, 1.5)],
                  lambda nu, x: mpmath.struveh(nu, x) * mpmath.sqrt(mpmath.pi) / 2 * mpmath.gamma(nu + 0.5)
                  * (2 / x) ** nu, "endpoint singularity", "DLMF 11.5"),
@@ -110,6 +108,9 @@ def error_functions() -> list[IntegralCase]:
                  "Boys, Proceedings of the Royal Society A 200 (1950)"),
         integral("Owen's T at 1", "exp(-h**2*(1 + t**2)/2)/(2*pi*(1 + t**2))", _UNIT, "h", [0.5, 2.0],
                  "(1 - erf(h/sqrt(2))**2)/8", "smooth", "Owen, Annals of Mathematical Statistics 27 (1956)"),
+        integral("Mellin transform of an error function", "t**(s - 1)*erfc(t)", _HALF_LINE, "s", [0.8, 3.0],
+                 "gamma((s + 1)/2)/(sqrt(pi)*s)", "infinite, special function, endpoint singularity",
+                 "Gradshteyn & Ryzhik, Table of Integrals, Series, and Products (2007)"),
         integral("Theis well function", "exp(-y)/y", ("y", "r**2*S/(4*T*t)", "oo"), "r S T t",
                  [(10.0, 1e-4, 0.01, 3600.0), (50.0, 1e-3, 0.005, 600.0)],
                  lambda r, storage, flow, t: mpmath.e1(r**2 * storage / (4 * flow * t)),

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.backends.numpy import as_batch
+from implicitops.backends.numpy import as_batch, free_length
+from implicitops.calculus.operation import resolved
 from implicitops.problems.base import Problem
 from implicitops.status import ArgumentError
 
@@ -18,8 +19,9 @@ def problem_arguments(problem: Problem, at: Any) -> tuple[np.ndarray, ...]:
     Parameters
     ----------
     problem : Problem
-    at : mapping of parameter names to numbers or arrays (arrays are batches and broadcast); or a sequence of
-        points, each a number (one scalar parameter) or a sequence with one item for each parameter; or a number
+    at : mapping of argument names to numbers or arrays (arrays are batches and broadcast); or a sequence of
+        points, each a number (one scalar parameter) or a sequence with one item for each parameter; or a number.
+        Output times that a mapping does not give are those of the statement
 
     Returns
     -------
@@ -30,12 +32,15 @@ def problem_arguments(problem: Problem, at: Any) -> tuple[np.ndarray, ...]:
         values = problem.bind((), at)
     else:
         points = [_point(p, n_arguments, problem.parameter_names) for p in _points(at, n_arguments)]
-        values = tuple(np.array([p[k] for p in points], dtype=np.float64) for k in range(n_arguments))
-    shapes = problem.parameter_shapes
-    batch, arrays, _ = as_batch(values, shapes, problem.parameter_names)
+        values = problem.bind(
+            tuple(np.array([p[k] for p in points], dtype=np.float64) for k in range(n_arguments)), {}
+        )
+    shapes = problem.argument_shapes
+    batch, arrays, _ = as_batch(values, shapes, problem.argument_names)
     n = int(np.prod(batch, dtype=int))
-    if n == 0:
-        raise ArgumentError(f"at must contain at least one point; got {at!r:.80}.")
+    if n == 0 or free_length(arrays, shapes) == 0:
+        raise ArgumentError(f"at must contain at least one point, and one output time; got {at!r:.80}.")
+    shapes = [resolved(shape, free_length(arrays, shapes)) for shape in shapes]
     return tuple(
         np.ascontiguousarray(np.broadcast_to(a.reshape(-1, *shape), (n, *shape))) for a, shape in zip(arrays, shapes)
     )

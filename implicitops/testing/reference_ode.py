@@ -1,6 +1,6 @@
 """The true solution of an ODE's own SymPy statement, its derivatives, and the error that its tolerances allow.
 
-The states are integrated with 120 digits; derivatives are differences of that solution, not of any formula. What the
+The states are integrated with 60 digits; derivatives are differences of that solution, not of any formula. What the
 tolerances allow is worked out in ode_tolerance.py.
 """
 
@@ -15,13 +15,17 @@ import numpy as np
 
 from implicitops.problems.ode import ODE
 from implicitops.testing.decimals import as_decimal, as_mpf, digits
-from implicitops.testing.differences import digits_for, precise_derivatives
+from implicitops.testing.differences import digits_for
 from implicitops.testing.extrapolation import Step, TooManySteps, chosen_steps, repeated
 from implicitops.testing.ode_case import OdeCase
 from implicitops.testing.ode_path import Path, Stop
 from implicitops.testing.ode_tolerance import spread
 from implicitops.testing.reference import NoReferenceError, ReferencePoint, reference_of
+from implicitops.testing.stencil import Derivatives, Stencil
 
+DIGITS = 60
+#: Steps of the differences, relative to the variable: derivatives are exact to the square of that.
+STEP = "1e-16"
 #: Error of a step of the reference, relative to each state.
 TRUNCATION = 1e-22
 #: Evaluations of the right-hand side for one solution: a second or so, for a few states.
@@ -62,31 +66,43 @@ class InitialValueReference:
         """
         p = self.path.n_parameters
         point, times = [float(v) for v in variables[:p]], [float(v) for v in variables[p:]]
-        # Each row depends on its own output time alone, so that one shift of all of them moves each row by its own.
-        with digits(digits_for(point)):
-            solve = _Solution(self.path, point, times)
-            value, jacobian, hessian = precise_derivatives(solve, [*point, 0], order)
-        derivatives = (None if d is None else spread(d, len(times)) for d in (jacobian, hessian))
-        fields = dict(zip(("value", "jacobian", "hessian"), (value, *derivatives)))
-        bounds = {f"{name}_bound": _without_error(array) for name, array in fields.items()}
-        return ReferencePoint(**fields, **bounds, one_sided=solve.one_sided)
+        with digits(digits_for(point, DIGITS)):
+            solution = _Solution(self.path, point, times)
+            found = solution.derivatives(order)
+            value, jacobian, hessian = (
+                None if d is None else _as_mpf(d.reshape(-1, *d.shape[2:]))
+                for d in (found.value, found.jacobian, found.hessian)
+            )
+        rows = len(times)
+        fields = {
+            "value": value,
+            "jacobian": None if jacobian is None else spread(jacobian, rows),
+            "hessian": None if hessian is None else spread(hessian, rows),
+        }
+        bounds = {f"{name}_bound": None if array is None else 0 * array for name, array in fields.items()}
+        return ReferencePoint(**fields, **bounds, one_sided=solution.one_sided)  # type: ignore[arg-type]
 
 
 class _Solution:
-    """Outputs at all times in a row, as a function of the parameters and a shift of the times."""
+    """Outputs at all times as a function of the parameters and of a shift of all times.
+
+    Each row depends on its own output time alone, so that one shift moves each row by its own.
+    """
 
     def __init__(self, path: Path, point: Sequence[float], times: Sequence[float]) -> None:
         self.path, self.times = path, [as_decimal(t) for t in times]
-        parameters = [as_decimal(v) for v in point]
-        self.stops, self.one_sided = path.stops(parameters, times)
+        self.point = np.array([*map(as_decimal, point), Decimal(0)], dtype=object)
+        self.stops, self.one_sided = path.stops(self.point[:-1], times)
         self.steps: list[list[Step]] = []
-        self._run(parameters, as_decimal(0), choose=True)
+        self._run(self.point, choose=True)
 
-    def __call__(self, variables: Sequence[Any]) -> list[Any]:
-        *parameters, shift = (as_decimal(v) for v in variables)
-        return [as_mpf(v) for v in self._run(parameters, shift, choose=False)]
+    def derivatives(self, order: int) -> Derivatives:
+        """Value (T, m), Jacobian and Hessian, by the parameters and the shift."""
+        stencil = Stencil([Decimal(STEP) * (abs(v) or 1) for v in self.point], order)
+        return stencil.derivatives(self._run(self.point[:, None] + stencil.offsets, choose=False))
 
-    def _run(self, parameters: list[Decimal], shift: Decimal, choose: bool) -> list[Any]:
+    def _run(self, variables: np.ndarray, choose: bool) -> np.ndarray:
+        parameters, shift = variables[:-1], variables[-1]
         moments = self.path.moments(parameters)
         t, y = moments[0], self.path.initial(parameters)
         allowance, guess = [MAX_EVALUATIONS], np.inf
@@ -108,11 +124,18 @@ class _Solution:
                 y = self.path.change(stop.index, t, y, parameters)
             elif stop.kind == "output":
                 rows[stop.index] = self.path.output(t, y, parameters)
-        return [v for row in rows for v in row]
+        return np.array(rows, dtype=object)
 
-    def _rate(self, stop: Stop, parameters: list[Decimal]) -> Any:
+    def _rate(self, stop: Stop, parameters: np.ndarray) -> Any:
         function = self.path.rate(stop.truths)
         return lambda t, y: function(t, y, parameters)
+
+
+def _as_mpf(array: np.ndarray) -> np.ndarray:
+    result = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        result[index] = as_mpf(value)
+    return result
 
 
 def _too_long(t: Any) -> NoReferenceError:
@@ -169,10 +192,6 @@ class StoredReference:
             value_bound = (stored.value_error + 1e-15) * abs(value)
             jacobian_bound = (stored.sensitivity_error + 1e-15) * abs(jacobian)
         return ReferencePoint(value, value_bound, spread(jacobian, rows), spread(jacobian_bound, rows))
-
-
-def _without_error(array: np.ndarray | None) -> np.ndarray | None:
-    return None if array is None else array * mpmath.mpf(0)
 
 
 @reference_of.register(ODE)

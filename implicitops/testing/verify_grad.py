@@ -11,18 +11,27 @@ import numpy as np
 
 from implicitops.backends.failures import unrecorded
 from implicitops.problems.base import Problem
+from implicitops.problems.ode import ODE
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 from implicitops.testing import (
     checks_derivatives,
+    checks_ode,
     checks_solve,
+    reference_ode,  # noqa: F401  registers its references
     reference_system,  # noqa: F401  registers its references
 )
 from implicitops.testing.case import Case
 from implicitops.testing.differences import KinkError
-from implicitops.testing.differentiation import Differentiable, NotAvailableError
+from implicitops.testing.differentiation import Differentiable, NotAvailableError, by_position
 from implicitops.testing.points import function_points, problem_arguments
-from implicitops.testing.reference import NoReferenceError, ReferencePoint, reference_of
+from implicitops.testing.reference import (
+    NoReferenceError,
+    Reference,
+    ReferencePoint,
+    reference_of,
+    within_tolerances,
+)
 from implicitops.testing.reference_function import FunctionReference
 from implicitops.testing.report import Check, Report
 
@@ -35,7 +44,7 @@ def verify_grad(
     *,
     order: int = 1,
     backends: Sequence[str] | None = None,
-    reference: Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | Reference | None = None,
     rtol: float | None = None,
     seed: int = 0,
     throw: bool = True,
@@ -44,23 +53,27 @@ def verify_grad(
 
     Every element is compared relatively, with a tolerance that follows from the conditioning at its point (see
     :class:`implicitops.testing.reference.RootReference`), so that a derivative of 8e-10 is checked to as many
-    digits as one of 0.1.
+    digits as one of 0.1. Of an ODE it follows from ``rtol`` and ``atol`` (see
+    :class:`implicitops.testing.ode_tolerance.WithinTolerances`), and the error must fall as they do.
 
     Parameters
     ----------
     target : Problem, or a Theano Op, or a function of Theano variables that returns one
-        The truth for a problem is a 50-digit solution of its own SymPy statement.
+        The truth for a problem is a 50-digit solution of its own SymPy statement; for an ODE one of 20 digits.
     at : mapping or sequence, where to check
         By name, {"theta": [0.2, 1e5]}, or as a sequence of points, [0.2, 1e5] or [(1.0, 0.3), (2.0, 0.5)]. For a
-        problem arrays are batches; for any other target an array is one argument.
+        problem arrays are batches; for any other target an array is one argument. The output times of an ODE are
+        one of its arguments, {"theta": 0.2, "times": [0.5, 1]}, or those of the statement.
     order : 1 or 2
         Highest order of derivative.
     backends : sequence of str
         Some of "numpy", "theano". By default ("numpy",) for a problem and ("theano",) for anything else.
-    reference : callable, optional
-        True value as a function of the arguments, instead of the problem's own statement. With mpmath functions
-        it is differentiated with 120 digits, otherwise by extrapolated differences with an error bar; so is the
-        op itself where there is no reference.
+    reference : callable or Reference, optional
+        True value as a function of the arguments, an ODE's times the last of them, instead of the problem's own
+        statement. With mpmath functions it is differentiated with 120 digits, otherwise by extrapolated differences
+        with an error bar; so is the op itself where there is no reference. A stiff ODE needs one, as the integrator
+        of the truth is explicit: a closed form, or a stored solution, which is an object with a method ``at``
+        (:class:`implicitops.testing.reference_ode.StoredReference`).
     rtol : float, optional
         Relative tolerance of all comparisons with the truth, instead of the derived ones.
     seed : int
@@ -85,6 +98,13 @@ def verify_grad(
     >>> mu_of = iop.Root(mu + mu*sp.exp(theta*mu) - 1, mu, [theta], bracket=(0, 1))
     >>> report = iop.verify_grad(mu_of, {"theta": [0.2, 1e-5, 1e5]}, order=2)
     >>> report.passed
+    True
+
+    An ODE, at its output times, of which one is that of an event:
+
+    >>> x, k, dose, tau = sp.symbols("x k dose tau")
+    >>> drug = iop.ODE({x: -k * x}, [k, dose, tau], initial={x: dose}, events=[(tau, {x: x + dose})])
+    >>> iop.verify_grad(drug, {"k": 0.5, "dose": 1.0, "tau": 2.0, "times": [1, 2, 3]}, order=2).passed
     True
     """
     if order not in (1, 2) or isinstance(order, bool):
@@ -130,21 +150,21 @@ def _problem_checks(
     at: Any,
     order: int,
     backends: Sequence[str],
-    reference: Callable[..., Any] | None,
+    reference: Callable[..., Any] | Reference | None,
     rtol: float | None,
     seed: int,
 ) -> list[Check]:
     arguments = problem_arguments(problem, at)
     try:
-        truth = reference_of(problem) if reference is None else FunctionReference(reference, problem.parameter_shapes)
+        truth = _truth(problem, reference, [a.shape[1:] for a in arguments])
     except NoReferenceError as error:
         raise ArgumentError(str(error)) from None
-    solution = problem.solve(*arguments, throw=False)
+    solution = by_position(problem.solve, problem)(*arguments, throw=False)
     checks: list[Check] = []
     references: dict[int, ReferencePoint] = {}
     rows = np.concatenate([a.reshape(len(a), -1) for a in arguments], axis=1)
     for i, status in enumerate(np.ravel(solution.status)):
-        where = ", ".join(f"{name}={a[i]!r}" for name, a in zip(problem.parameter_names, arguments))
+        where = ", ".join(f"{name}={a[i]!r}" for name, a in zip(problem.argument_names, arguments))
         if not solution.converged[i]:
             reason = f"no solution: {status.value} ({status!r})"
             checks.append(Check(f"solver at point {i}", False, where=where, reason=reason, solver_failure=True))
@@ -159,11 +179,20 @@ def _problem_checks(
     good = tuple(np.ascontiguousarray(a[list(references)]) for a in arguments)
     points = tuple(references.values())
     for backend in backends:
-        case = Case(_differentiable(problem, backend, good), good, problem.parameter_names, True, points, rtol)
+        differentiable = _differentiable(problem, backend, good)
+        case = Case(differentiable, good, problem.argument_names, True, points, rtol, isinstance(problem, ODE))
         if backend == "numpy":
-            checks.extend(checks_solve.run(problem, case, order))
+            checks_of = checks_ode if isinstance(problem, ODE) else checks_solve
+            checks.extend(checks_of.run(problem, case, order))
         checks.extend(checks_derivatives.run(case, order, seed))
     return checks
+
+
+def _truth(problem: Problem, reference: Any, shapes: Sequence[tuple[int, ...]]) -> Reference:
+    if reference is None:
+        return within_tolerances(problem, reference_of(problem))
+    is_function = not hasattr(reference, "at")
+    return within_tolerances(problem, FunctionReference(reference, shapes) if is_function else reference)
 
 
 def _differentiable(problem: Problem, backend: str, arguments: tuple[np.ndarray, ...]) -> Differentiable:
@@ -173,7 +202,7 @@ def _differentiable(problem: Problem, backend: str, arguments: tuple[np.ndarray,
         return NumpyDifferentiable(problem)
     from implicitops.testing.differentiation.theano import TheanoDifferentiable
 
-    return TheanoDifferentiable(problem.op("theano"), arguments)
+    return TheanoDifferentiable(problem, arguments)
 
 
 def _reference_or_check(make: Callable[[], ReferencePoint], name: str, where: str) -> ReferencePoint | Check:

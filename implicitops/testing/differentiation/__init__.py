@@ -1,5 +1,5 @@
 """What a harness needs to know of a backend: how to get values and derivative products out of it."""
 
-from implicitops.testing.differentiation.base import Differentiable, NotAvailableError
+from implicitops.testing.differentiation.base import Differentiable, NotAvailableError, by_position
 
-__all__ = ["Differentiable", "NotAvailableError"]
+__all__ = ["Differentiable", "NotAvailableError", "by_position"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+
+from implicitops.problems.base import Problem
 
 Arrays = Sequence[np.ndarray]
 
@@ -14,6 +17,19 @@ MODES = ("ff", "fr", "rf", "rr")
 
 class NotAvailableError(NotImplementedError):
     """A backend or an op has no such product of derivatives; the message says which part is missing."""
+
+
+def by_position(function: Callable[..., Any], problem: Problem) -> Callable[..., Any]:
+    """A problem, or something that is called like it, as a function of all arguments by position.
+
+    Parameters
+    ----------
+    function : callable such as ``problem``, ``problem.solve`` or ``problem.op(...)``, with the parameters by position
+        and what else there is, an ODE's output times, by name
+    problem : Problem
+    """
+    n, others = len(problem.params), problem.argument_names[len(problem.params) :]
+    return lambda *arguments, **options: function(*arguments[:n], **dict(zip(others, arguments[n:])), **options)
 
 
 class Differentiable:

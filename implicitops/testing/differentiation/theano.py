@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.testing.differentiation.base import Arrays, Differentiable, NotAvailableError
+from implicitops.problems.base import Problem
+from implicitops.testing.differentiation.base import Arrays, Differentiable, NotAvailableError, by_position
 
 
 class TheanoDifferentiable(Differentiable):
@@ -15,7 +16,7 @@ class TheanoDifferentiable(Differentiable):
 
     Parameters
     ----------
-    function : callable of Theano variables returning one, or a Theano Op
+    function : callable of Theano variables returning one, or a Theano Op, or a Problem
     example : sequence of ndarray, arguments whose ndim and dtype the variables get
     """
 
@@ -27,6 +28,8 @@ class TheanoDifferentiable(Differentiable):
 
         self._theano, self._tt = theano, tt
         self.inputs = [self._variable(a, f"input_{k}") for k, a in enumerate(example)]
+        if isinstance(function, Problem):
+            function = by_position(function.op("theano"), function)
         output = function(*self.inputs)
         if isinstance(output, (list, tuple)):
             if len(output) != 1:

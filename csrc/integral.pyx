@@ -1,0 +1,344 @@
+"""Definite integrals: gather the parameters of a batch element, integrate, scatter value and derivatives. See quadrature.h."""
+
+from libc.math cimport NAN, isfinite
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+import numpy as np
+
+
+cdef extern from "implicitops.h" nogil:
+    ctypedef void (*iop_block_function)(int64_t, int64_t, const double *, double *, void *) noexcept nogil
+    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
+    ctypedef struct iop_callback:
+        iop_block_function block
+        iop_scalar_function scalar
+        void *ctx
+    ctypedef struct iop_operation:
+        const int64_t *input_sizes
+        const int64_t *output_sizes
+        int32_t n_inputs
+        int32_t n_outputs
+        const void *data
+    enum:
+        IOP_CONVERGED
+        IOP_INVALID_INPUT
+
+cdef extern from "quadrature.h" nogil:
+    enum:
+        IOP_NODE_ROW
+    ctypedef struct iop_quadrature:
+        const iop_callback *forms
+        iop_callback moments
+        iop_callback vanishing
+        const iop_quadrature *const *inside
+        int64_t n_forms
+        const int64_t *switch_points
+        int64_t n, n_parameters, n_derivatives, n_constants
+        int64_t n_points, n_stated, n_switches
+        int64_t lower, upper
+        int64_t order, max_steps, method
+        int64_t oscillates
+        double rtol
+        const double *atol
+    ctypedef struct iop_stretch:
+        double *length
+        double *regimes
+        double *vanishes
+    ctypedef struct iop_cell:
+        pass
+    ctypedef struct iop_quadrature_work:
+        const iop_quadrature *quadrature
+        int64_t first
+        int64_t second
+        int64_t size
+        double *parameters
+        double *moments
+        iop_stretch *stretches
+        int64_t n_stretches
+        int64_t *chain
+        int64_t *place
+        double *block "in"
+        double *out
+        double *node
+        double *distance
+        double *factor
+        double *gauss
+        double *kronrod
+        double *total
+        double *error
+        double *magnitude
+        double *tolerance
+        double *residue
+        double *scratch
+        double *tail
+        double *chained
+        iop_cell *cells
+        double *cell_data
+        int64_t n_cells
+        int64_t capacity
+        int64_t evaluations
+        int64_t subintervals
+        int64_t double_exponential
+        int64_t extrapolated
+        int out_of_memory
+        iop_quadrature_work *inside
+    int64_t iop_pair(int64_t w, int64_t a, int64_t b)
+
+cdef extern from "quadrature_solve.h" nogil:
+    int iop_integrate(iop_quadrature_work *, int outermost)
+
+cdef double *take(double **memory, int64_t count) noexcept nogil:
+    """Next `count` doubles of a block; with a block that begins at NULL, only counts them."""
+    cdef double *taken = memory[0]
+    memory[0] += count
+    return taken
+
+
+cdef int64_t doubles_of(int64_t n_bytes) noexcept nogil:
+    return (n_bytes + sizeof(double) - 1) // sizeof(double)
+
+
+cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *memory, bint counting) noexcept nogil:
+    """Divides a block among the vectors of a level and of those inside, and returns its end; with `counting` into
+    the first level of them all, only to know where that is."""
+    cdef int64_t d = q.n_derivatives if q.order >= 1 else 0, pairs = d * (d + 1) // 2 if q.order >= 2 else 0
+    cdef int64_t lengths = 1 + d + pairs, size = q.n * lengths, regimes = q.n_switches + q.n_constants, j
+    cdef double *m = memory
+    cdef iop_quadrature_work unused
+    w.quadrature = q
+    w.first = d
+    w.second = pairs
+    w.size = size
+    w.parameters = take(&m, q.n_parameters + q.n_constants)
+    w.moments = take(&m, (q.n_points + 1) * lengths + 2 * q.n_switches)
+    w.stretches = <iop_stretch *> take(&m, doubles_of((q.n_points + 1) * sizeof(iop_stretch)))
+    for j in range(q.n_points + 1):
+        if not counting:
+            w.stretches[j].length = m
+            w.stretches[j].regimes = m + lengths
+            w.stretches[j].vanishes = m + lengths + regimes
+        take(&m, lengths + regimes + q.n)
+    w.chain = <int64_t *> take(&m, q.n_points + 2)
+    w.place = <int64_t *> take(&m, q.n_points + 1)
+    w.block = take(&m, (1 + lengths + q.n_parameters + regimes) * IOP_NODE_ROW)
+    w.out = take(&m, size * IOP_NODE_ROW)
+    w.node = take(&m, IOP_NODE_ROW)
+    w.distance = take(&m, IOP_NODE_ROW)
+    w.factor = take(&m, IOP_NODE_ROW)
+    w.gauss = take(&m, IOP_NODE_ROW)
+    w.kronrod = take(&m, IOP_NODE_ROW)
+    w.total = take(&m, size)
+    w.error = take(&m, size)
+    w.magnitude = take(&m, size)
+    w.tolerance = take(&m, size)
+    w.residue = take(&m, size)
+    w.scratch = take(&m, 2 * size + 1 + q.n_parameters + regimes)
+    w.tail = take(&m, size)
+    w.chained = take(&m, size + lengths)
+    w.cells = NULL
+    w.cell_data = NULL
+    w.n_cells = w.capacity = w.out_of_memory = 0
+    w.inside = NULL
+    if q.inside != NULL:
+        w.inside = <iop_quadrature_work *> take(&m, doubles_of(q.n_forms * sizeof(iop_quadrature_work)))
+        for j in range(q.n_forms):
+            if q.inside[j] != NULL:
+                m = lay_out(&unused if counting else &w.inside[j], q.inside[j], m, counting)
+    return m
+
+
+cdef void begin(iop_quadrature_work *w) noexcept nogil:
+    """Sets the counters of a level and of those inside to 0."""
+    cdef int64_t j
+    w.evaluations = w.subintervals = w.double_exponential = w.extrapolated = 0
+    if w.inside != NULL:
+        for j in range(w.quadrature.n_forms):
+            if w.quadrature.inside[j] != NULL:
+                begin(&w.inside[j])
+
+
+cdef int64_t evaluations_of(const iop_quadrature_work *w) noexcept nogil:
+    """Nodes of the innermost level."""
+    cdef int64_t j, total = 0
+    if w.inside == NULL:
+        return w.evaluations
+    for j in range(w.quadrature.n_forms):
+        if w.quadrature.inside[j] != NULL:
+            total += evaluations_of(&w.inside[j])
+    return total
+
+
+cdef void release(iop_quadrature_work *w) noexcept nogil:
+    """Frees the cells of a level and of those inside."""
+    cdef int64_t j
+    free(w.cells)
+    free(w.cell_data)
+    if w.inside != NULL:
+        for j in range(w.quadrature.n_forms):
+            if w.quadrature.inside[j] != NULL:
+                release(&w.inside[j])
+
+
+cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes, double *const *outputs, int code) noexcept nogil:
+    """Writes the outputs of batch element i: value, Jacobian, Hessian and the estimated error of the value."""
+    cdef int64_t k, j, a, b, n = w.quadrature.n, d = w.first
+    cdef double *target
+    if code != IOP_CONVERGED:
+        for k in range(4):
+            if outputs[k] != NULL:
+                for j in range(sizes[k]):
+                    outputs[k][i * sizes[k] + j] = NAN
+        return
+    if outputs[0] != NULL:
+        for j in range(n):
+            outputs[0][i * n + j] = w.total[j]
+    if outputs[1] != NULL:
+        for j in range(sizes[1]):
+            outputs[1][i * sizes[1] + j] = w.total[n + j]
+    if outputs[2] != NULL and w.second > 0:
+        for j in range(n):
+            for a in range(d):
+                target = outputs[2] + i * sizes[2] + (j * d + a) * d
+                for b in range(d):
+                    target[b] = w.total[n * (1 + d) + j * w.second + iop_pair(d, a, b)]
+    if outputs[3] != NULL:
+        for j in range(sizes[3]):
+            outputs[3][i * n + j] = w.error[j]
+
+
+cdef int gather(iop_quadrature_work *w, const iop_operation *operation, int64_t i, const double *const *inputs,
+                const int64_t *strides) noexcept nogil:
+    """Parameters of batch element i; 0 if all are finite."""
+    cdef int64_t j, at = 0, bad = 0
+    cdef int32_t k
+    for k in range(operation.n_inputs):
+        for j in range(operation.input_sizes[k]):
+            w.parameters[at] = inputs[k][i * strides[k] + j]
+            bad += not isfinite(w.parameters[at])
+            at += 1
+    return bad > 0
+
+
+cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
+                 const int64_t *input_strides, double *const *outputs, int32_t *status,
+                 int64_t *const *stats) noexcept nogil:
+    cdef const iop_quadrature *q = <const iop_quadrature *> operation.data
+    cdef iop_quadrature_work w
+    cdef int64_t size = (<char *> lay_out(&w, q, NULL, True) - <char *> NULL) // sizeof(double), i, failed = 0
+    cdef double *memory = <double *> malloc((size + 1) * sizeof(double))
+    cdef int code = IOP_CONVERGED
+    if memory == NULL:
+        return -1
+    memset(memory, 0, size * sizeof(double))
+    lay_out(&w, q, memory, False)
+    for i in range(n_batch):
+        begin(&w)
+        code = IOP_INVALID_INPUT if gather(&w, operation, i, inputs, input_strides) else iop_integrate(&w, 1)
+        if code < 0:
+            break
+        failed += code != IOP_CONVERGED
+        scatter(&w, i, operation.output_sizes, outputs, code)
+        if status != NULL:
+            status[i] = code
+        if stats != NULL:
+            stats[0][i] = evaluations_of(&w)
+            stats[1][i] = w.subintervals
+            stats[2][i] = w.double_exponential
+            stats[3][i] = w.extrapolated
+    release(&w)
+    free(memory)
+    return -1 if code < 0 else failed
+
+
+# -- Python face ------------------------------------------------------------------------------------------
+
+cdef class Quadrature:
+    """A definite integral bound to its callbacks: what an Operation needs to run it.
+
+    Parameters
+    ----------
+    forms : sequence of compiled bundles or None, see calculus/quadrature.py
+    moments : compiled bundle
+    vanishing : compiled bundle or None
+    inside : sequence of Quadrature or None, for each form the integral that is integrated; empty for the innermost
+    switch_points : int64 array, the point of each switch
+    n, n_parameters, n_derivatives, n_constants, n_points, n_stated : int
+    limits : pair of int, points or -1 for minus infinity and -2 for infinity
+    oscillates : bool
+    order, max_steps, method : int
+    rtol : float
+    atol : float64 array (n,)
+    """
+
+    cdef iop_quadrature data
+    cdef iop_callback *forms
+    cdef const iop_quadrature **inside
+    cdef tuple keep
+    #: Counters of one solve: nodes, applications of a rule, parts with a double exponential substitution, oscillating
+    #: tails that were extrapolated. The nodes are those of the innermost integral.
+    stat_names = ("evaluations", "subintervals", "double_exponential", "extrapolated")
+
+    def __cinit__(self):
+        self.forms = NULL
+        self.inside = NULL
+
+    def __init__(self, *, forms, moments, vanishing, inside, switch_points, int64_t n, int64_t n_parameters,
+                 int64_t n_derivatives, int64_t n_constants, int64_t n_points, int64_t n_stated, limits,
+                 bint oscillates, int64_t order, int64_t max_steps, int64_t method, double rtol, atol):
+        cdef int64_t k
+        switch_points = np.ascontiguousarray(switch_points, dtype=np.int64)
+        atol = np.ascontiguousarray(atol, dtype=np.float64)
+        self.keep = (tuple(forms), moments, vanishing, tuple(inside), switch_points, atol)
+        self.forms = <iop_callback *> malloc((len(forms) + 1) * sizeof(iop_callback))
+        self.inside = <const iop_quadrature **> malloc((len(inside) + 1) * sizeof(iop_quadrature *))
+        if self.forms == NULL or self.inside == NULL:
+            raise MemoryError
+        for k, form in enumerate(forms):
+            self.forms[k] = as_callback(form)
+        for k, level in enumerate(inside):
+            self.inside[k] = NULL if level is None else &(<Quadrature> level).data
+        self.data.forms = self.forms
+        self.data.moments = as_callback(moments)
+        self.data.vanishing = as_callback(vanishing)
+        self.data.inside = self.inside if len(inside) else NULL
+        self.data.n_forms = len(inside)
+        self.data.switch_points = <const int64_t *> <uintptr_t> switch_points.ctypes.data
+        self.data.n = n
+        self.data.n_parameters = n_parameters
+        self.data.n_derivatives = n_derivatives
+        self.data.n_constants = n_constants
+        self.data.n_points = n_points
+        self.data.n_stated = n_stated
+        self.data.n_switches = len(switch_points)
+        self.data.lower, self.data.upper = limits
+        self.data.order = order
+        self.data.max_steps = max_steps
+        self.data.method = method
+        self.data.oscillates = oscillates
+        self.data.rtol = rtol
+        self.data.atol = <const double *> <uintptr_t> atol.ctypes.data
+
+    def __dealloc__(self):
+        free(self.forms)
+        free(self.inside)
+
+    @property
+    def run_address(self):
+        return <uintptr_t> &run
+
+    @property
+    def data_address(self):
+        return <uintptr_t> &self.data
+
+
+cdef iop_callback as_callback(bundle):
+    cdef iop_callback callback
+    callback.block = NULL
+    callback.scalar = NULL
+    callback.ctx = NULL
+    if bundle is not None:
+        callback.block = <iop_block_function> <uintptr_t> bundle.block_address
+        callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
+    return callback

@@ -1,0 +1,265 @@
+/* Quadrature rules on one cell: a Gauss-Kronrod pair, and the trapezoidal rule after a double exponential substitution.
+ *
+ * Gauss-Kronrod: 10 and 21 points, with the error estimate of QUADPACK (R. Piessens et al., QUADPACK (1983), routine
+ * QK21), for each of the N components by itself.
+ * Double exponential: u = w / (1 + exp(pi sinh t)) from either end of (0, w), u = exp(pi/2 sinh t) for (0, oo) and
+ * u = sinh(pi/2 sinh t) for the line; the trapezoidal sum in t converges exponentially whatever the singularities at
+ * the ends are (H. Takahasi and M. Mori, Publ. RIMS Kyoto Univ. 9 (1974) 721).
+ */
+#ifndef IOP_QUADRATURE_RULES_H
+#define IOP_QUADRATURE_RULES_H
+
+#include "quadrature.h"
+
+static const double iop_kronrod_nodes[11] = {
+    0.995657163025808080735527280689003, 0.973906528517171720077964012084452, 0.930157491355708226001207180059508,
+    0.865063366688984510732096688423493, 0.780817726586416897063717578345042, 0.679409568299024406234327365114874,
+    0.562757134668604683339000099272694, 0.433395394129247190799265943165784, 0.294392862701460198131126603103866,
+    0.148874338981631210884826001129720, 0};
+
+static const double iop_kronrod_weights[11] = {
+    0.011694638867371874278064396062192, 0.032558162307964727478818972459390, 0.054755896574351996031381300244580,
+    0.075039674810919952767043140916190, 0.093125454583697605535065465083366, 0.109387158802297641899210590325805,
+    0.123491976262065851077958109831074, 0.134709217311473325928054001771707, 0.142775938577060080797094273138717,
+    0.147739104901338491374841515972068, 0.149445554002916905664936468389821};
+
+static const double iop_gauss_weights[11] = {
+    0, 0.066671344308688137593568809893332, 0, 0.149451349150580593145776339657697, 0, 0.219086362515982043995534934228163,
+    0, 0.269266719309996355091226921569469, 0, 0.295524224714752870173892994651338, 0};
+
+/* Substitutions u(t). */
+typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH } iop_map_kind;
+
+typedef enum { IOP_RULE_NONE, IOP_RULE_GAUSS_KRONROD, IOP_RULE_TRAPEZOID } iop_rule;
+
+/* Where the distances of a cell's nodes are counted from. */
+enum { IOP_LEFT = 0, IOP_RIGHT = 1, IOP_BOTH = 2 };
+
+/* A part of the range, with the integrals of the N components over it. */
+struct iop_cell {
+    int64_t stretch;
+    iop_map_kind map;
+    iop_rule rule;
+    int side;
+    double sign;       /* of the distances: -1 on the left half of a line */
+    double width;      /* for IOP_TANH_SINH, u lies between 0 and this */
+    double from, to;   /* range of t */
+    int64_t depth, stuck, level;
+    int open_low, open_high; /* the integrand does not fall off towards that end of t */
+    int n_undefined, n_infinite;
+    double size;       /* of the error, in units of the tolerance */
+    double *integral, *error, *magnitude, *change;
+};
+
+static const double iop_half_pi = 1.57079632679489661923;
+
+/* Range of t that doubles allow. */
+static inline double iop_map_extent(iop_map_kind map) { return map == IOP_EXP_SINH ? 6.5 : 6; }
+
+/* Distance at t, du/dt, and the end that the distance is counted from. */
+static int iop_map_node(const iop_cell *cell, double t, double *distance, double *factor) {
+    if (cell->map == IOP_DIRECT) {
+        const int right = cell->side == IOP_RIGHT || (cell->side == IOP_BOTH && t >= 0.5);
+        *distance = cell->side == IOP_BOTH && right ? 1 - t : cell->sign * t;
+        *factor = 1;
+        return right;
+    }
+    if (cell->map == IOP_TANH_SINH) {
+        const double part = 1 / (1 + exp(2 * iop_half_pi * sinh(fabs(t))));
+        const int near_other = t >= 0;
+        *factor = cell->width * part * (1 - part) * 2 * iop_half_pi * cosh(t);
+        *distance = cell->sign * cell->width * (near_other && cell->side != IOP_BOTH ? 1 - part : part);
+        return cell->side == IOP_BOTH ? near_other : cell->side;
+    }
+    const double exponent = iop_half_pi * sinh(t);
+    if (cell->map == IOP_EXP_SINH) {
+        *distance = cell->sign * exp(exponent);
+        *factor = iop_half_pi * cosh(t) * fabs(*distance);
+    } else {
+        *distance = sinh(exponent);
+        *factor = iop_half_pi * cosh(t) * cosh(exponent);
+    }
+    return cell->side;
+}
+
+/* G at increasing t[i] of a cell, at most 48 of them: sets w->factor[i], and w->lanes[i], the lane of each in w->out. */
+static void iop_sample(iop_quadrature_work *w, const iop_cell *cell, int64_t count, const double *t) {
+    int64_t n_left = 0;
+    for (int64_t i = 0; i < count; i++)
+        n_left += iop_map_node(cell, t[i], &w->distance[i], &w->factor[i]) == IOP_LEFT;
+    const int64_t next = iop_evaluate(w, cell->stretch, 0, n_left, w->distance, 0);
+    iop_evaluate(w, cell->stretch, 1, count - n_left, w->distance + n_left, next);
+    for (int64_t i = 0; i < count; i++) w->lanes[i] = i < n_left ? i : next + i - n_left;
+}
+
+/* Nodes at which some component is no finite number: how many NaN, and how many infinite. */
+static void iop_count_bad(iop_quadrature_work *w, int64_t count, int *undefined, int *infinite) {
+    *undefined = *infinite = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int bad = 0;
+        for (int64_t c = 0; c < w->size; c++) {
+            const double value = w->out[c * IOP_NODE_ROW + w->lanes[i]] * w->factor[i];
+            if (!isfinite(value)) bad |= isnan(value) ? 1 : 2;
+        }
+        *undefined += (bad & 1) != 0;
+        *infinite += bad == 2;
+    }
+}
+
+/* The Gauss-Kronrod pair between cell->from and cell->to. */
+static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
+    const double center = 0.5 * (cell->from + cell->to), half = 0.5 * (cell->to - cell->from);
+    for (int64_t i = 0; i < 21; i++) {
+        const int64_t k = i < 10 ? i : 20 - i;
+        w->node[i] = center + (i < 10 ? -half : half) * iop_kronrod_nodes[k];
+    }
+    w->subintervals++;
+    iop_sample(w, cell, 21, w->node);
+    iop_count_bad(w, 21, &cell->n_undefined, &cell->n_infinite);
+    if (cell->n_undefined + cell->n_infinite > 0) {
+        memset(cell->integral, 0, 4 * w->size * sizeof(double));
+        return;
+    }
+    for (int64_t i = 0; i < 21; i++) {
+        const int64_t k = i < 10 ? i : 20 - i;
+        w->kronrod[i] = half * w->factor[i] * iop_kronrod_weights[k];
+        w->gauss[i] = half * w->factor[i] * iop_gauss_weights[k];
+    }
+    for (int64_t c = 0; c < w->size; c++) {
+        const double *row = w->out + c * IOP_NODE_ROW;
+        double high = 0, low = 0, magnitude = 0, spread = 0;
+        for (int64_t i = 0; i < 21; i++) {
+            const double value = row[w->lanes[i]];
+            high += w->kronrod[i] * value;
+            low += w->gauss[i] * value;
+            magnitude += w->kronrod[i] * fabs(value);
+        }
+        for (int64_t i = 0; i < 21; i++) {
+            const double value = row[w->lanes[i]];
+            spread += fabs(w->kronrod[i] * value - high * (0.5 * iop_kronrod_weights[i < 10 ? i : 20 - i]));
+        }
+        double error = fabs(high - low);
+        if (spread > 0 && error > 0) {
+            const double ratio = 200 * error / spread;
+            error = ratio < 1 ? spread * ratio * sqrt(ratio) : spread;
+        }
+        if (error < 50 * DBL_EPSILON * magnitude) error = 50 * DBL_EPSILON * magnitude;
+        cell->integral[c] = high;
+        cell->error[c] = error;
+        cell->magnitude[c] = magnitude;
+    }
+}
+
+/* Adds the nodes first, first + step, ... < stop (or = stop) of the trapezoidal rule to sums of G du/dt and |G du/dt|. */
+static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, double step, int64_t count,
+                          double *sum, double *magnitude) {
+    for (int64_t begin = 0; begin < count; begin += 48) {
+        const int64_t n = count - begin < 48 ? count - begin : 48;
+        int undefined, infinite;
+        for (int64_t i = 0; i < n; i++) w->node[i] = first + (begin + i) * step;
+        iop_sample(w, cell, n, w->node);
+        iop_count_bad(w, n, &undefined, &infinite);
+        cell->n_undefined += undefined;
+        cell->n_infinite += infinite;
+        for (int64_t c = 0; c < w->size; c++) {
+            const double *row = w->out + c * IOP_NODE_ROW;
+            for (int64_t i = 0; i < n; i++) {
+                const double term = w->factor[i] * row[w->lanes[i]];
+                sum[c] += term;
+                magnitude[c] += fabs(term);
+            }
+        }
+    }
+}
+
+/* Halves the step of the trapezoidal rule and estimates the error anew.
+ *
+ * Where the difference between two levels shrinks faster than linearly, the error of the last is far below it: the
+ * convergence is quadratic, of which a power of 3/2 is claimed.  Otherwise the difference itself is taken. */
+static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
+    const double step = ldexp(0.5, -(int)++cell->level);
+    const int64_t count = (int64_t)((cell->to - cell->from) / (2 * step) + 0.5);
+    double *sum = w->scratch, *magnitude = sum + w->size;
+    memset(sum, 0, 2 * w->size * sizeof(double));
+    w->subintervals++;
+    iop_add_nodes(w, cell, cell->from + step, 2 * step, count, sum, magnitude);
+    for (int64_t c = 0; c < w->size; c++) {
+        const double before = cell->integral[c], size = 0.5 * cell->magnitude[c] + step * magnitude[c];
+        const double after = 0.5 * before + step * sum[c], change = fabs(after - before);
+        const double now = size > 0 ? change / size : 0, earlier = size > 0 ? cell->change[c] / size : 0;
+        cell->error[c] = now < earlier * sqrt(earlier) ? change * sqrt(now) : change;
+        if (cell->error[c] < 50 * DBL_EPSILON * size) cell->error[c] = 50 * DBL_EPSILON * size;
+        cell->integral[c] = after;
+        cell->magnitude[c] = size;
+        cell->change[c] = change;
+    }
+}
+
+/* Whether a node of the coarsest trapezoidal rule counts: 1 if it does, 0 if all of its terms are negligible beside the
+ * sums of w->scratch, -1 if one is no number. */
+static int iop_node_counts(const iop_quadrature_work *w, int64_t i) {
+    int counts = 0;
+    for (int64_t c = 0; c < w->size; c++) {
+        const double term = w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]];
+        if (!isfinite(term)) return -1;
+        counts |= fabs(term) > 1e-17 * w->scratch[c];
+    }
+    return counts;
+}
+
+/* Starts the trapezoidal rule of a cell with step 1/2, and finds the range of t outside which nothing counts.
+ *
+ * Beyond that range the integrand may be NaN, where infinity meets 0.  What is cut off at an end that still counts is
+ * about its last term, for the terms fall double exponentially if they fall at all: it is added to w->residue.
+ * Returns whether any node is a number. */
+static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
+    const double extent = iop_map_extent(cell->map);
+    const int64_t count = (int64_t)(4 * extent + 1.5);
+    int64_t low = -1, high = -1, first = -1, last = -1;
+    cell->level = 0;
+    cell->n_undefined = cell->n_infinite = 0;
+    w->subintervals++;
+    for (int64_t i = 0; i < count; i++) w->node[i] = 0.5 * i - extent;
+    iop_sample(w, cell, count, w->node);
+    memset(w->scratch, 0, w->size * sizeof(double));
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t c = 0; c < w->size; c++) {
+            const double term = fabs(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]);
+            if (isfinite(term)) w->scratch[c] += term;
+        }
+    for (int64_t i = 0; i < count; i++) {
+        const int counts = iop_node_counts(w, i);
+        if (counts < 0) continue;
+        if (first < 0) first = i;
+        last = i;
+        if (counts == 0) continue;
+        if (low < 0) low = i;
+        high = i;
+    }
+    if (first < 0) return 0;
+    cell->open_low = low == first && low >= 0;
+    cell->open_high = high == last && high >= 0;
+    const int64_t from = low < 0 ? first : low - !cell->open_low, to = low < 0 ? last : high + !cell->open_high;
+    memset(cell->integral, 0, 4 * w->size * sizeof(double));
+    for (int64_t i = from; i <= to; i++) {
+        if (iop_node_counts(w, i) < 0) {
+            int bad = 0;
+            for (int64_t c = 0; c < w->size; c++) bad |= isnan(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]);
+            cell->n_undefined += bad;
+            cell->n_infinite += !bad;
+            continue;
+        }
+        for (int64_t c = 0; c < w->size; c++) {
+            const double term = w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]];
+            cell->integral[c] += 0.5 * term;
+            cell->magnitude[c] += 0.5 * fabs(term);
+            if ((i == from && cell->open_low) || (i == to && cell->open_high)) cell->error[c] += fabs(term);
+        }
+    }
+    for (int64_t c = 0; c < w->size; c++) w->tail[c] = cell->error[c];
+    cell->from = w->node[from];
+    cell->to = w->node[to];
+    return 1;
+}
+
+#endif

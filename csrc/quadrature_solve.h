@@ -1,0 +1,152 @@
+/* One solve: rounds of refinement over all cells, the check for peaks that were missed, and integrals inside integrals. */
+#ifndef IOP_QUADRATURE_SOLVE_H
+#define IOP_QUADRATURE_SOLVE_H
+
+#include "quadrature_adaptive.h"
+#include "quadrature_tail.h"
+
+/* The expression that a component belongs to. */
+static inline int64_t iop_expression_of(const iop_quadrature_work *w, int64_t c) {
+    const int64_t n = w->quadrature->n;
+    if (c < n) return c;
+    return c < n * (1 + w->first) ? (c - n) / w->first : (c - n * (1 + w->first)) / w->second;
+}
+
+/* Sums of all cells, and the tolerance of each component; returns whether all errors are within them. */
+static int iop_sum_cells(iop_quadrature_work *w) {
+    const iop_quadrature *q = w->quadrature;
+    int within = 1;
+    memset(w->total, 0, w->size * sizeof(double));
+    memset(w->magnitude, 0, w->size * sizeof(double));
+    memcpy(w->error, w->residue, w->size * sizeof(double));
+    for (int64_t k = 0; k < w->n_cells; k++) {
+        const iop_cell *cell = &w->cells[k];
+        within &= cell->n_undefined + cell->n_infinite == 0;
+        for (int64_t c = 0; c < w->size; c++) {
+            w->total[c] += cell->integral[c];
+            w->error[c] += cell->error[c];
+            w->magnitude[c] += cell->magnitude[c];
+        }
+    }
+    for (int64_t c = 0; c < w->size; c++) {
+        const double floor = 1000 * DBL_EPSILON * w->magnitude[c];
+        const double wanted = q->rtol * fabs(w->total[c]) + q->atol[iop_expression_of(w, c)];
+        w->tolerance[c] = wanted > floor ? wanted : floor;
+        within &= w->error[c] <= w->tolerance[c];
+    }
+    return within;
+}
+
+/* Errors in units of the tolerances: sets the size of each cell and returns the largest. */
+static double iop_size_errors(iop_quadrature_work *w) {
+    double largest = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) {
+        iop_cell *cell = &w->cells[k];
+        cell->size = cell->n_undefined + cell->n_infinite > 0 ? INFINITY : 0;
+        for (int64_t c = 0; c < w->size; c++) {
+            if (cell->error[c] == 0) continue;
+            const double size = cell->error[c] / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
+            if (size > cell->size) cell->size = size;
+        }
+        if (cell->rule == IOP_RULE_NONE) cell->size = 0;
+        if (cell->size > largest) largest = cell->size;
+    }
+    return largest;
+}
+
+/* Whether a value is exactly 0 that has no reason to be: sets the size of each cell in question to 1, of others to 0. */
+static int iop_may_have_missed_a_peak(iop_quadrature_work *w) {
+    int missed = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t i = 0; i < w->quadrature->n; i++) {
+        if (w->magnitude[i] > 0) continue;
+        for (int64_t k = 0; k < w->n_cells; k++) {
+            iop_cell *cell = &w->cells[k];
+            const iop_stretch *s = &w->stretches[cell->stretch];
+            if (cell->rule == IOP_RULE_NONE || s->vanishes[i] == 1) continue;
+            cell->size = 1;
+            missed = 1;
+        }
+    }
+    return missed;
+}
+
+/* Refines all cells of at least a given size. */
+static int iop_refine_cells(iop_quadrature_work *w, double least) {
+    const int64_t n = w->n_cells;
+    for (int64_t k = 0; k < n; k++) {
+        if (w->cells[k].size < least || w->cells[k].rule == IOP_RULE_NONE) continue;
+        const int status = iop_refine(w, k);
+        if (status != IOP_CONVERGED) return status;
+    }
+    return IOP_CONVERGED;
+}
+
+/* Why a solve is given up at the limit of cells: a point whose surroundings count as much as before, or nothing special. */
+static int iop_exhausted(const iop_quadrature_work *w) {
+    for (int64_t k = 0; k < w->n_cells; k++)
+        if (w->cells[k].stuck >= 2 * IOP_STUCK) return IOP_DIVERGENT;
+    return IOP_MAX_STEPS;
+}
+
+/* The integral at w->parameters, into w->total and w->error; `innermost call` of nested ones leaves peaks unchecked. */
+static int iop_integrate(iop_quadrature_work *w, int outermost) {
+    int status = iop_divide(w);
+    w->n_cells = 0;
+    w->inside_status = IOP_CONVERGED;
+    memset(w->residue, 0, w->size * sizeof(double));
+    for (int64_t j = 0; j < w->n_stretches && status == IOP_CONVERGED; j++) status = iop_begin(w, j);
+    while (status == IOP_CONVERGED) {
+        double least = 1;
+        if (iop_sum_cells(w)) {
+            if (!outermost || !iop_may_have_missed_a_peak(w)) return IOP_CONVERGED;
+            if (w->n_cells > IOP_PEAK_CELLS) return IOP_PEAK_MISSED;
+        } else {
+            const double largest = iop_size_errors(w);
+            least = isinf(largest) ? largest : 0.3 * largest;
+            if (largest == 0) return IOP_DIVERGENT; /* only what was cut off at an end is too large */
+            if (w->n_cells >= w->quadrature->max_steps) return iop_exhausted(w);
+        }
+        status = iop_refine_cells(w, least);
+    }
+    if (w->out_of_memory) return -1;
+    return status;
+}
+
+/* -- integrals inside integrals ----------------------------------------------------------------------------------- */
+
+/* G = F h of a level whose integrand F is an integral itself, with its derivatives. */
+static void iop_multiply_by_length(const iop_quadrature_work *w, const iop_stretch *s, const double *f, double *g) {
+    const int64_t n = w->quadrature->n, d = w->first;
+    const double *h = s->length, *h1 = h + 1, *h2 = h1 + d;
+    for (int64_t i = 0; i < n; i++) {
+        const double *f1 = f + n + i * d, *f2 = f + n * (1 + d) + i * w->second;
+        g[i] = f[i] * h[0];
+        for (int64_t a = 0; a < d; a++) g[n + i * d + a] = f1[a] * h[0] + f[i] * h1[a];
+        for (int64_t a = 0, ab = 0; a < d && w->second > 0; a++)
+            for (int64_t b = a; b < d; b++, ab++)
+                g[n * (1 + d) + i * w->second + ab] = f2[ab] * h[0] + f1[a] * h1[b] + f1[b] * h1[a] + f[i] * h2[ab];
+    }
+}
+
+/* The integral inside at each node; where that fails, NaN, and w->inside_status says why. */
+static void iop_evaluate_inside(iop_quadrature_work *w, const iop_stretch *s, int64_t form, int64_t count, const double *u,
+                                int64_t lane) {
+    const iop_quadrature *q = w->quadrature;
+    iop_quadrature_work *in = &w->inside[form];
+    const int64_t lengths = 1 + w->first + w->second;
+    for (int64_t i = 0; i < count; i++) {
+        double *next = in->parameters + q->n_parameters;
+        memcpy(in->parameters, w->parameters, q->n_parameters * sizeof(double));
+        *next++ = u[i];
+        memcpy(next, s->length, lengths * sizeof(double));
+        memcpy(next + lengths, s->regimes, (q->n_switches + q->n_constants) * sizeof(double));
+        const int status = iop_integrate(in, 0);
+        if (status != IOP_CONVERGED && w->inside_status == IOP_CONVERGED) w->inside_status = status;
+        iop_multiply_by_length(w, s, in->total, w->chained);
+        for (int64_t c = 0; c < w->size; c++)
+            w->out[c * IOP_NODE_ROW + lane + i] = status == IOP_CONVERGED ? w->chained[c] : NAN;
+    }
+}
+
+#endif

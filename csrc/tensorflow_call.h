@@ -1,0 +1,248 @@
+/* What the TensorFlow op and the XLA call share: operations found by name, run, and explained by Python.
+ *
+ * Everything rare is Python's work (implicitops/backends/tensorflow_bridge.py): it compiles an operation that this
+ * process does not know, splits large batches over threads, and records failures.  A solve itself holds no GIL.
+ */
+#ifndef IMPLICITOPS_TENSORFLOW_CALL_H
+#define IMPLICITOPS_TENSORFLOW_CALL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "implicitops.h"
+
+#define IOP_FREE (-1)
+#define IOP_ERROR_SIZE 4096
+
+/* Flags of an operation, as in tensorflow_bridge.py. */
+enum { IOP_SOLVES = 1, IOP_NEEDS_PYTHON = 2 };
+
+typedef const iop_operation *(*iop_find_type)(const char *);
+typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
+                                double *const *, int32_t *, int64_t *const *);
+
+/* An operation of the calculus, with what a node of a graph needs to know of it. */
+typedef struct {
+    char *name;
+    const iop_operation *operation;
+    int64_t n_inputs, n_outputs;
+    int64_t flags;
+    int64_t large_batch;       /* from here on batches go through implicitops.kernels.run, which uses threads */
+    const int64_t *core_ndim;  /* of the inputs, then of the outputs */
+    const int64_t *core_shape; /* of the inputs, then of the outputs; IOP_FREE where each call chooses */
+    int64_t *numbers;          /* memory of the above */
+} iop_target;
+
+/* A batch, and where its numbers are. */
+typedef struct {
+    int64_t n;
+    int64_t length;            /* of the free axes; 1 if there are none */
+    const double *const *inputs;
+    const int64_t *strides;    /* doubles from one batch element to the next; 0 where one serves all */
+    double *const *outputs;    /* NULL where not wanted */
+} iop_batch;
+
+static int64_t iop_resolved(int64_t size, int64_t length)
+{
+    return size < 0 ? -size * length : size;
+}
+
+/* The pending exception as text; none is pending afterwards.  True if it asks the process to stop. */
+static int iop_take_exception(char *error)
+{
+    PyObject *type, *value, *traceback, *text;
+    int stops = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit);
+    const char *words;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    text = value != NULL ? PyObject_Str(value) : NULL;
+    words = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    snprintf(error, IOP_ERROR_SIZE, "%s: %s", type != NULL ? ((PyTypeObject *)type)->tp_name : "error",
+             words != NULL ? words : "an exception without text");
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    PyErr_Clear();
+    return stops;
+}
+
+static void *iop_import(const char *name, const char *signature)
+{
+    void *function = NULL;
+    PyObject *module = PyImport_ImportModule("implicitops.kernels._operation");
+    PyObject *table = module ? PyObject_GetAttrString(module, "__pyx_capi__") : NULL;
+    PyObject *capsule = table ? PyMapping_GetItemString(table, name) : NULL;
+    if (capsule != NULL)
+        function = PyCapsule_GetPointer(capsule, signature);
+    Py_XDECREF(capsule);
+    Py_XDECREF(table);
+    Py_XDECREF(module);
+    return function;
+}
+
+/* Result of a function of tensorflow_bridge.py; steals the tuple of arguments. */
+static PyObject *iop_ask(const char *function, PyObject *arguments)
+{
+    PyObject *module = PyImport_ImportModule("implicitops.backends.tensorflow_bridge");
+    PyObject *callable = module ? PyObject_GetAttrString(module, function) : NULL;
+    PyObject *result = callable && arguments ? PyObject_CallObject(callable, arguments) : NULL;
+    Py_XDECREF(callable);
+    Py_XDECREF(module);
+    Py_XDECREF(arguments);
+    return result;
+}
+
+/* Fills a target from ``describe``: 0, or -1 with an exception set. */
+static int iop_describe(const char *name, const char *pickle, size_t pickle_size, int64_t n_wanted,
+                        iop_target *target)
+{
+    PyObject *found = iop_ask("describe", Py_BuildValue("(sy#L)", name, pickle, (Py_ssize_t)pickle_size,
+                                                       (long long)n_wanted));
+    iop_find_type find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
+    const char *registered, *numbers;
+    Py_ssize_t size;
+    if (found == NULL || find == NULL || !PyArg_ParseTuple(found, "sy#", &registered, &numbers, &size)) {
+        Py_XDECREF(found);
+        return -1;
+    }
+    target->operation = find(registered);
+    target->name = strdup(registered);
+    target->numbers = (int64_t *)malloc(size > 0 ? (size_t)size : 1);
+    if (target->operation == NULL || target->name == NULL || target->numbers == NULL) {
+        Py_DECREF(found);
+        PyErr_Format(PyExc_RuntimeError, "operation %s could not be registered", name);
+        return -1;
+    }
+    memcpy(target->numbers, numbers, (size_t)size);
+    target->n_inputs = target->numbers[0];
+    target->n_outputs = target->numbers[1];
+    target->flags = target->numbers[2];
+    target->large_batch = target->numbers[3];
+    target->core_ndim = target->numbers + 4;
+    target->core_shape = target->core_ndim + target->n_inputs + target->n_outputs;
+    Py_DECREF(found);
+    return 0;
+}
+
+/* Finds an operation by name, which Python makes from its pickle where this process does not know it: 0, or -1 with a
+ * text.  Takes the GIL. */
+static int iop_find_target(const char *name, const char *pickle, size_t pickle_size, int64_t n_wanted,
+                           iop_target *target, char *error)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    int failed = iop_describe(name, pickle, pickle_size, n_wanted, target);
+    if (failed)
+        iop_take_exception(error);
+    PyGILState_Release(state);
+    return failed;
+}
+
+static void iop_forget_target(iop_target *target)
+{
+    free(target->name);
+    free(target->numbers);
+}
+
+static PyObject *iop_view(const double *numbers, int64_t n, int flags)
+{
+    static double nothing;
+    char *memory = numbers != NULL ? (char *)numbers : (char *)&nothing;
+    return PyMemoryView_FromMemory(memory, (Py_ssize_t)(n * (int64_t)sizeof(double)), flags);
+}
+
+/* Arguments of the functions of tensorflow_bridge.py that see a batch. */
+static PyObject *iop_arguments(const iop_target *target, const iop_batch *batch)
+{
+    const iop_operation *operation = target->operation;
+    PyObject *inputs = PyTuple_New(target->n_inputs), *strides = PyTuple_New(target->n_inputs);
+    PyObject *outputs = PyTuple_New(target->n_outputs);
+    for (int64_t k = 0; inputs && strides && k < target->n_inputs; k++) {
+        int64_t size = iop_resolved(operation->input_sizes[k], batch->length);
+        int64_t count = batch->strides[k] == 0 ? size : batch->n * size;
+        PyTuple_SET_ITEM(inputs, k, iop_view(batch->inputs[k], count, PyBUF_READ));
+        PyTuple_SET_ITEM(strides, k, PyLong_FromLongLong(batch->strides[k]));
+    }
+    for (int64_t k = 0; outputs && k < target->n_outputs; k++) {
+        int64_t size = iop_resolved(operation->output_sizes[k], batch->length);
+        PyTuple_SET_ITEM(outputs, k, iop_view(batch->outputs[k], batch->n * size, PyBUF_WRITE));
+    }
+    return Py_BuildValue("(sLLNNN)", target->name, (long long)batch->n, (long long)batch->length, inputs, strides,
+                         outputs);
+}
+
+/* Asks Python for something about a batch: an integer of 0 or more, or -1 with an exception set. */
+static int64_t iop_ask_about(const char *function, const iop_target *target, const iop_batch *batch)
+{
+    int64_t answer = -1;
+    PyObject *result = iop_ask(function, iop_arguments(target, batch));
+    if (result != NULL)
+        answer = PyLong_AsLongLong(result);
+    Py_XDECREF(result);
+    return answer;
+}
+
+/* Runs the kernel: how many elements failed, or -1. */
+static int64_t iop_run_kernel(const iop_target *target, const iop_batch *batch)
+{
+    const int n_inputs = target->operation->n_inputs;
+    const int n_outputs = target->operation->n_outputs; /* a kernel may have more than its operation */
+    int64_t input_sizes[n_inputs + 1], output_sizes[n_outputs + 1];
+    double *outputs[n_outputs + 1];
+    iop_operation operation = *target->operation;
+    for (int k = 0; k < n_inputs; k++)
+        input_sizes[k] = iop_resolved(operation.input_sizes[k], batch->length);
+    for (int k = 0; k < n_outputs; k++) {
+        output_sizes[k] = iop_resolved(operation.output_sizes[k], batch->length);
+        outputs[k] = k < target->n_outputs ? batch->outputs[k] : NULL;
+    }
+    operation.input_sizes = input_sizes;
+    operation.output_sizes = output_sizes;
+    return operation.run(&operation, batch->n, batch->inputs, batch->strides, outputs, NULL, NULL);
+}
+
+/* Runs a batch and records its failures: 0, or -1 with a text; 1 if the process was asked to stop. */
+static int iop_run_target(const iop_target *target, const iop_batch *batch, char *error)
+{
+    const int64_t parts = target->large_batch / (batch->length > 1 ? batch->length : 1);
+    const int on_threads = batch->n >= 2 && batch->n >= parts;
+    const int needs_python = (target->flags & IOP_NEEDS_PYTHON) != 0;
+    PyGILState_STATE state = PyGILState_UNLOCKED;
+    int has_gil = on_threads || needs_python, outcome = 0;
+    int64_t failed;
+    if (has_gil)
+        state = PyGILState_Ensure();
+    if (on_threads) {
+        failed = iop_ask_about("run_on_threads", target, batch);
+    } else if (needs_python) {
+        /* The kernel takes the GIL itself; this thread's state stays, so that an exception is found here. */
+        PyThreadState *saved = PyEval_SaveThread();
+        failed = iop_run_kernel(target, batch);
+        PyEval_RestoreThread(saved);
+    } else {
+        failed = iop_run_kernel(target, batch);
+    }
+    if (failed > 0 && (target->flags & IOP_SOLVES)) {
+        if (!has_gil)
+            state = PyGILState_Ensure();
+        has_gil = 1;
+        if (iop_ask_about("report_failures", target, batch) < 0)
+            failed = -1;
+    }
+    if (failed < 0) {
+        outcome = -1;
+        snprintf(error, IOP_ERROR_SIZE, "no memory for the workspace of %lld batch elements", (long long)batch->n);
+        if (has_gil && PyErr_Occurred() && iop_take_exception(error))
+            outcome = 1;
+    }
+    if (has_gil)
+        PyGILState_Release(state);
+    return outcome;
+}
+
+#endif

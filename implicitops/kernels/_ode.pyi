@@ -1,0 +1,9 @@
+from typing import Any
+
+class Map:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+class InitialValueProblem:
+    run_address: int
+    data_address: int
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
