@@ -44,6 +44,7 @@ cdef extern from "quadrature.h" nogil:
         const double *atol
     ctypedef struct iop_stretch:
         double *length
+        double *pace
         double *regimes
         double *vanishes
     ctypedef struct iop_cell:
@@ -117,9 +118,10 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     for j in range(q.n_points + 1):
         if not counting:
             w.stretches[j].length = m
-            w.stretches[j].regimes = m + lengths
-            w.stretches[j].vanishes = m + lengths + regimes
-        take(&m, lengths + regimes + q.n)
+            w.stretches[j].pace = m + lengths
+            w.stretches[j].regimes = m + 2 * lengths
+            w.stretches[j].vanishes = m + 2 * lengths + regimes
+        take(&m, 2 * lengths + regimes + q.n)
     w.chain = <int64_t *> take(&m, q.n_points + 2)
     w.place = <int64_t *> take(&m, q.n_points + 1)
     w.block = take(&m, (1 + lengths + q.n_parameters + regimes) * IOP_NODE_ROW)

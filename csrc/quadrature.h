@@ -47,6 +47,7 @@ typedef struct {
     iop_stretch_kind kind;
     int64_t left, right; /* points whose left and right form apply */
     double *length;      /* h, its first derivatives, its second ones */
+    double *pace;        /* of each derivative: how much larger than G its terms are, which may cancel */
     double *regimes;     /* of this level, then the constants */
     double *vanishes;    /* of each expression, 1 where it is exactly 0 */
 } iop_stretch;
@@ -153,6 +154,25 @@ static void iop_set_length(const iop_quadrature_work *w, iop_stretch *s, double 
         s->length[1 + w->first + ab] = usable ? direction * iop_moment_second(w, scale)[ab] : 0;
 }
 
+/* |dx/dp_a| in units of h, the larger at the two ends, and products of two of those: G_a has terms as large as G times
+ * that, so that their rounding errors are as large as well, even if G_a is 0. */
+static void iop_set_pace(const iop_quadrature_work *w, iop_stretch *s) {
+    const double h = fabs(s->length[0]);
+    for (int64_t r = 1; r <= w->first + w->second; r++) {
+        double moved = fabs(s->length[r]);
+        for (int side = 0; side < 2; side++) {
+            const int64_t point = side == 0 ? s->left : s->right;
+            if (point < 0) continue;
+            const double *first = iop_moment_first(w, point), *second = iop_moment_second(w, point);
+            const double there = fabs(r <= w->first ? first[r - 1] : second[r - 1 - w->first]);
+            if (there > moved) moved = there;
+        }
+        s->pace[r] = h > 0 ? moved / h : 0;
+    }
+    for (int64_t a = 0, ab = 1 + w->first; a < w->first && w->second > 0; a++)
+        for (int64_t b = a; b < w->first; b++, ab++) s->pace[ab] += s->pace[1 + a] * s->pace[1 + b];
+}
+
 /* A place inside a stretch. */
 static double iop_inside(const iop_quadrature_work *w, const iop_stretch *s) {
     if (s->kind == IOP_LINE) return 0;
@@ -187,6 +207,7 @@ static int iop_divide(iop_quadrature_work *w) {
         s->right = w->chain[j + 1];
         s->kind = s->left >= 0 ? (s->right >= 0 ? IOP_FINITE : IOP_FROM_LEFT) : s->right >= 0 ? IOP_FROM_RIGHT : IOP_LINE;
         iop_set_length(w, s, direction);
+        iop_set_pace(w, s);
         iop_set_regimes(w, j, direction, s->regimes);
         if (s->kind == IOP_FINITE && s->length[0] == 0) s->kind = IOP_EMPTY;
         iop_set_vanishing(w, s);

@@ -89,6 +89,18 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
     return IOP_CONVERGED;
 }
 
+/* What a component is: of which expression, and which derivative, 0 for the value; in the order of a length's. */
+typedef struct {
+    int64_t expression, derivative;
+} iop_component;
+
+static inline iop_component iop_component_of(const iop_quadrature_work *w, int64_t c) {
+    const int64_t n = w->quadrature->n, first = c - n, second = first - n * w->first;
+    if (first < 0) return (iop_component){c, 0};
+    if (second < 0) return (iop_component){first / w->first, 1 + first % w->first};
+    return (iop_component){second / w->second, 1 + w->first + second % w->second};
+}
+
 /* Takes a cell out of the sums, for others that take its place. */
 static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
     memset(cell->integral, 0, 4 * w->size * sizeof(double));
@@ -100,9 +112,11 @@ static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
 static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell) {
     const iop_quadrature *q = w->quadrature;
     for (int64_t c = 0; c < w->size; c++) {
-        const int64_t i = c < q->n ? c : c < q->n * (1 + w->first) ? (c - q->n) / w->first
-                                                                    : (c - q->n * (1 + w->first)) / w->second;
-        if (w->tail[c] > 0.1 * (q->rtol * fabs(cell->integral[c]) + q->atol[i])) return 1;
+        const iop_component is = iop_component_of(w, c);
+        const double rounding = 0.05 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
+        const double least = 1000 * DBL_EPSILON * (cell->magnitude[c] + rounding);
+        const double wanted = 0.1 * (q->rtol * fabs(cell->integral[c]) + q->atol[is.expression]);
+        if (w->tail[c] > (wanted > least ? wanted : least)) return 1;
     }
     return 0;
 }
