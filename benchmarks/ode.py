@@ -8,7 +8,7 @@ first problem against SciPy at a tolerance of 1e-13, which is checked against th
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,15 @@ def lotka_volterra() -> Task:
         raise ArithmeticError(f"the reference with 51 output times has an error of {error:.0e}")
     wanted = np.isin(every, times)
     return Task(case, times, values[wanted], sensitivities[wanted])
+
+
+def tasks(names: Sequence[str]) -> Iterator[tuple[str, Task]]:
+    """The catalogue's cases, with a message for each that has no reference."""
+    for name in names:
+        try:
+            yield name, Task.of(case_named(name))
+        except KeyError as error:
+            print(f"left out: {error.args[0]}", flush=True)
 
 
 def available(makers: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], list[str]]:
@@ -135,8 +144,7 @@ def theano_text(task: Task) -> str:
 def stiff_text(folder: Path) -> str:
     """Stiff problems with all sensitivities."""
     parts = []
-    for name in STIFF_CASES:
-        task = Task.of(case_named(name))
+    for name, task in tasks(STIFF_CASES):
         contestants, absent = available(
             {
                 "implicitops": lambda task=task: Implicitops(task),
@@ -159,8 +167,7 @@ def stiff_text(folder: Path) -> str:
 def method_rows() -> list[list[str]]:
     """Values alone: steps, evaluations and factorisations at equal achieved error."""
     rows = []
-    for name in METHOD_CASES:
-        task = Task.of(case_named(name))
+    for name, task in tasks(METHOD_CASES):
         counted: dict[str, tuple[int, ...]] = {}
         contestants = {"Rodas5P (implicitops)": values_by_rodas(task, counted)}
         contestants |= {f"SciPy {m}": values_by_scipy(task, m, counted) for m in ("Radau", "BDF")}

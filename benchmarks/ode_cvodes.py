@@ -1,11 +1,13 @@
 """CVODES of SUNDIALS from C: hand_written_cvodes.c with a problem's functions, compiled by gcc.
 
 No wheel brings CVODES in a form that a program can use: scikit-sundae has CVODE, without sensitivities, and CasADi's
-copy lacks the dense linear solver and the headers. The library alone, a package without dependencies, is enough:
+copy lacks the dense linear solver and the headers. Debian's package is compiled without optimisation, which makes it
+several times slower. So it is built from source, of SUNDIALS or of a distribution's package, which takes a minute:
 
-    apt-get download libsundials-cvodes6
-    dpkg -x libsundials-cvodes6_*.deb sundials
-    SUNDIALS=sundials python benchmarks/run.py ode
+    export CFLAGS="-O3 -march=native"
+    cmake -S sundials-6.4.1 -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=$PWD/sundials
+    cmake --build build --target install
+    SUNDIALS=$PWD/sundials python benchmarks/run.py ode
 
 Without SUNDIALS= the library is looked for where the system has its libraries.
 """

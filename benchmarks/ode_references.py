@@ -48,6 +48,8 @@ LAST_CORRECTION = 1e-28
 NEGLIGIBLE = 1e-18
 #: A parameter that moves a state by less than this, relatively, when it changes by 100 % does not move it.
 NO_INFLUENCE = 1e-22
+#: A step that must be shorter than this part of the interval is a failure.
+SHORTEST = 1e-30
 #: Below this many unknowns the stages' matrix is factorised in 80 bits, above in 64 (for speed).
 SMALL = 400
 
@@ -243,6 +245,8 @@ class Integrator:
                 stages, slopes, error = self._stages(step)
             except StepFailed:
                 self.step = step / 4
+                if self.step < SHORTEST * end:
+                    raise
                 continue
             change = 0.9 * (self.run.tolerance / max(error, 1e-300)) ** (1 / self.run.stages)
             if error > 30 * self.run.tolerance:
@@ -280,18 +284,19 @@ class Integrator:
 
     def _stages(self, step: Any) -> tuple[np.ndarray, np.ndarray, float]:
         """The stages by Newton's method, their slopes, and the relative size of the polynomial's last terms."""
-        stages, correction, previous = self._guess(step), np.inf, np.inf
-        for _ in range(20):
+        stages, correction = self._guess(step), np.inf
+        # A growing correction is no reason to give up: a state that starts at zero has no size yet.
+        for _ in range(12):
             if correction > 1e-8:
                 self._factors = Factors(step, self.method, self._linearised(step, stages)[0], size_of(stages))
             delta = self._factors.solve(self._residual(step, stages, self._slopes(step, stages)))
             stages = stages + delta
-            previous, correction = correction, float(np.max(np.abs(delta).astype(float) / size_of(stages)))
+            correction = float(np.max(np.abs(delta).astype(float) / size_of(stages)))
             if correction < LAST_CORRECTION:
                 slopes = self._slopes(step, stages)
                 left_out = np.abs(step * (self.method.to_legendre[-2:] @ slopes)).astype(float)
                 return stages, slopes, float(np.max(left_out / size_of(stages)))
-            if not np.isfinite(correction) or correction > max(2 * previous, 1e3):
+            if not np.isfinite(correction):
                 break
         raise StepFailed
 

@@ -74,7 +74,6 @@ def draw(curves: dict[str, dict[str, list[Point]]], across: int, label: str, pat
             axis.yaxis.set_major_locator(LogLocator(numticks=5))
             axis.xaxis.set_major_locator(LogLocator(numticks=4))
             axis.grid(True, which="major", color="#EEEEEE", linewidth=0.5)
-            axis.annotate(what, (0.97, 0.03), xycoords="axes fraction", ha="right", color="#555555")
             if across == 0:
                 axis.set_xlim(3e-3, 3e-13)
             if column == 0:

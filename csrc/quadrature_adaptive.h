@@ -30,7 +30,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
         const int64_t capacity = 2 * w->capacity + 8;
         iop_cell *cells = realloc(w->cells, capacity * sizeof(iop_cell));
         if (cells != NULL) w->cells = cells;
-        double *data = cells == NULL ? NULL : realloc(w->cell_data, 4 * w->size * capacity * sizeof(double));
+        double *data = cells == NULL ? NULL : realloc(w->cell_data, IOP_CELL_ROWS * w->size * capacity * sizeof(double));
         if (data == NULL) {
             w->out_of_memory = 1;
             return -1;
@@ -38,11 +38,12 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
         w->cell_data = data;
         w->capacity = capacity;
         for (int64_t k = 0; k < capacity; k++) {
-            double *own = data + 4 * w->size * k;
+            double *own = data + IOP_CELL_ROWS * w->size * k;
             cells[k].integral = own;
             cells[k].error = own + w->size;
             cells[k].magnitude = own + 2 * w->size;
             cells[k].change = own + 3 * w->size;
+            cells[k].older = own + 4 * w->size;
         }
     }
     iop_cell *cell = &w->cells[w->n_cells], kept = *cell;
@@ -51,9 +52,10 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
     cell->error = kept.error;
     cell->magnitude = kept.magnitude;
     cell->change = kept.change;
+    cell->older = kept.older;
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
-    memset(cell->integral, 0, 4 * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
     return w->n_cells++;
 }
 
@@ -103,7 +105,7 @@ static inline iop_component iop_component_of(const iop_quadrature_work *w, int64
 
 /* Takes a cell out of the sums, for others that take its place. */
 static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
-    memset(cell->integral, 0, 4 * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
     cell->n_undefined = cell->n_infinite = 0;
     cell->rule = IOP_RULE_NONE;
 }
@@ -245,8 +247,11 @@ static int iop_refine(iop_quadrature_work *w, int64_t k) {
         }
         if (!automatic) return IOP_MAX_STEPS;
         if (!bad && infinite && q->oscillates) {
-            iop_clear(w, cell);
-            return iop_begin_tail(w, cell->stretch);
+            const int64_t n_cells = w->n_cells;
+            const int status = iop_begin_tail(w, cell->stretch);
+            if (status == IOP_CONVERGED) iop_clear(w, &w->cells[k]);
+            if (status != IOP_SLOW_TAIL) return status;
+            w->n_cells = n_cells; /* it falls off in the end, or the range of t had no end: only slowly */
         }
         return iop_divide_trapezoid(w, k, 8);
     }

@@ -35,6 +35,9 @@ typedef enum { IOP_RULE_NONE, IOP_RULE_GAUSS_KRONROD, IOP_RULE_TRAPEZOID } iop_r
 /* Where the distances of a cell's nodes are counted from. */
 enum { IOP_LEFT = 0, IOP_RIGHT = 1, IOP_BOTH = 2 };
 
+/* Vectors of N numbers in a cell. */
+enum { IOP_CELL_ROWS = 5 };
+
 /* A part of the range, with the integrals of the N components over it. */
 struct iop_cell {
     int64_t stretch;
@@ -48,7 +51,8 @@ struct iop_cell {
     int open_low, open_high; /* the integrand does not fall off towards that end of t */
     int n_undefined, n_infinite;
     double size;       /* of the error, in units of the tolerance */
-    double *integral, *error, *magnitude, *change;
+    double *integral, *error, *magnitude;
+    double *change, *older; /* between the last levels of the trapezoidal rule */
 };
 
 static const double iop_half_pi = 1.57079632679489661923;
@@ -117,7 +121,7 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     iop_sample(w, cell, 21, w->node);
     iop_count_bad(w, 21, &cell->n_undefined, &cell->n_infinite);
     if (cell->n_undefined + cell->n_infinite > 0) {
-        memset(cell->integral, 0, 4 * w->size * sizeof(double));
+        memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
         return;
     }
     for (int64_t i = 0; i < 21; i++) {
@@ -172,10 +176,16 @@ static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, 
     }
 }
 
-/* Halves the step of the trapezoidal rule and estimates the error anew.
+/* Error of a trapezoidal sum from its last three changes, all relative to the integral of |G|.
  *
- * Where the difference between two levels shrinks faster than linearly, the error of the last is far below it: the
- * convergence is quadratic, of which a power of 3/2 is claimed.  Otherwise the difference itself is taken. */
+ * Where each change is far smaller than the one before, convergence is quadratic and the error far below the last one:
+ * a power of 3/2 is claimed.  Otherwise, at a jump or a kink, the changes are erratic, and none is trusted to be small. */
+static double iop_trapezoid_error(double now, double earlier, double first) {
+    if (now < earlier * sqrt(earlier) && earlier < first * sqrt(first)) return now * sqrt(now);
+    return now > 0.1 * earlier ? now : 0.1 * earlier;
+}
+
+/* Halves the step of the trapezoidal rule and estimates the error anew. */
 static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     const double step = ldexp(0.5, -(int)++cell->level);
     const int64_t count = (int64_t)((cell->to - cell->from) / (2 * step) + 0.5);
@@ -186,11 +196,12 @@ static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     for (int64_t c = 0; c < w->size; c++) {
         const double before = cell->integral[c], size = 0.5 * cell->magnitude[c] + step * magnitude[c];
         const double after = 0.5 * before + step * sum[c], change = fabs(after - before);
-        const double now = size > 0 ? change / size : 0, earlier = size > 0 ? cell->change[c] / size : 0;
-        cell->error[c] = now < earlier * sqrt(earlier) ? change * sqrt(now) : change;
+        const double unit = size > 0 ? 1 / size : 0;
+        cell->error[c] = size * iop_trapezoid_error(unit * change, unit * cell->change[c], unit * cell->older[c]);
         if (cell->error[c] < 50 * DBL_EPSILON * size) cell->error[c] = 50 * DBL_EPSILON * size;
         cell->integral[c] = after;
         cell->magnitude[c] = size;
+        cell->older[c] = cell->change[c];
         cell->change[c] = change;
     }
 }
@@ -240,7 +251,7 @@ static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     cell->open_low = low == first && low >= 0;
     cell->open_high = high == last && high >= 0;
     const int64_t from = low < 0 ? first : low - !cell->open_low, to = low < 0 ? last : high + !cell->open_high;
-    memset(cell->integral, 0, 4 * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
     for (int64_t i = from; i <= to; i++) {
         if (iop_node_counts(w, i) < 0) {
             int bad = 0;

@@ -4,7 +4,7 @@
  * array of int64 that says both.  It holds the operation's name and its pickle, never an address, so that a saved
  * graph works in another process.
  *
- *   ticket    n_wanted, n, length, n_inputs, n_outputs, bytes of the name, bytes of the pickle,
+ *   ticket    n_wanted (-1: the outputs are known, and follow the inputs), n, length, n_inputs, n_outputs, bytes of the name, bytes of the pickle,
  *             stride of each input, doubles per batch element of each output,
  *             the name and then the pickle, each padded to whole int64
  */
@@ -78,9 +78,14 @@ __attribute__((visibility("default"))) void implicitops_xla(void *out, const voi
     char error[IOP_ERROR_SIZE];
     const iop_target *target;
     iop_batch batch = {n, ticket[2], (const double *const *)(in + 1), strides, outputs};
-    for (int64_t k = 0; k < n_outputs; k++)
-        outputs[k] = k >= n_wanted ? NULL : n_outputs == 1 ? (double *)out : ((double **)out)[k];
-    if (n == 0)
+    for (int64_t k = 0; k < n_outputs; k++) {
+        outputs[k] = n_outputs == 1 ? (double *)out : ((double **)out)[k];
+        if (n_wanted < 0 && n * output_sizes[k] > 0)
+            memcpy(outputs[k], in[1 + n_inputs + k], (size_t)(n * output_sizes[k]) * sizeof(double));
+        if (k >= n_wanted)
+            outputs[k] = NULL;
+    }
+    if (n == 0 || n_wanted < 0)
         return;
     target = find(name, pickle, (size_t)ticket[6], n_wanted, error);
     if (target != NULL && iop_run_target(target, &batch, error) == 0)

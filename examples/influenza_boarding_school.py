@@ -2,7 +2,7 @@
 
 The model is that of L. Grinsztajn, E. Semenova, C. C. Margossian & J. Riou, "Bayesian workflow for disease
 transmission modeling in Stan", Statistics in Medicine 40 (2021) 6209 (also a Stan case study), priors included. They
-report a basic reproduction number of about 3 and recovery in about 2 days; their program prints the table PUBLISHED.
+report a basic reproduction number of about 3 and recovery in about 2 days; PUBLISHED is what their program prints.
 The counts are those of R's package outbreaks, influenza_england_1978_school: G. de Vries et al., A Course in
 Mathematical Biology (SIAM 2006), read from a figure in British Medical Journal 1 (1978) 587.
 """
@@ -38,7 +38,7 @@ EPIDEMIC = iop.ODE(
     outputs=[infected],
 )
 
-#: Posterior mean and standard deviation from 4000 draws of the authors' Stan program, as it prints them.
+#: Posterior mean and standard deviation as the authors' Stan program prints them, from 4000 draws in a later run.
 PUBLISHED = {"beta": (1.74, 0.05), "gamma": (0.54, 0.05), "R0": (3.22, 0.28), "recovery_time": (1.86, 0.16)}
 
 
@@ -56,11 +56,10 @@ def model() -> pm.Model:
 
 
 def sample(draws: int = 1000, **options: object) -> az.InferenceData:
-    """Posterior draws of four chains."""
+    """Posterior draws of four chains, two at a time."""
+    options = {"tune": 1000, "chains": 4, "cores": 2, "target_accept": 0.95, "random_seed": 5, **options}
     with model():
-        return pm.sample(
-            draws, tune=1000, chains=4, target_accept=0.95, random_seed=5, return_inferencedata=True, **options
-        )
+        return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 
 #: Frameworks by the name of the module that a user imports; each has an adapter of the same name here.
-FRAMEWORKS = ("theano",)
+FRAMEWORKS = ("theano", "tensorflow")
 
 _owner_by_type: dict[type, str | None] = {}
+_modules: dict[str, ModuleType] = {}
 
 
 def owner(argument: Any) -> str | None:
@@ -31,12 +32,14 @@ def owner(argument: Any) -> str | None:
 
 def backend_named(name: str) -> ModuleType:
     """Adapter of a framework by name."""
+    if name in _modules:
+        return _modules[name]
     names = ("numpy", *FRAMEWORKS)
     if name not in names:
         raise ArgumentError(
             f"backend must be one of {', '.join(map(repr, names))}; got {name!r}.{did_you_mean(str(name), names)}"
         )
-    return import_module(f"implicitops.backends.{name}")
+    return _modules.setdefault(name, import_module(f"implicitops.backends.{name}"))
 
 
 def apply(problem: Problem, arguments: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.calculus.quadrature import Form, Level, quadrature_of
+from implicitops.calculus.quadrature_conditions import require_differentiable_integral
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _integral, _operation
 from implicitops.kernels.bundles import compiled, sizes
@@ -37,6 +38,8 @@ def integral_operation(operation: Solve) -> Any:
     DifferentiabilityError : a derivative is asked for of an integrand that jumps at a place that is not known
     """
     problem, order = operation.problem, operation.derivatives
+    if order >= 1:
+        require_differentiable_integral(problem, order)
     outermost = quadrature_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level")
     shapes = (operation.input_shapes, operation.kernel_output_shapes)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import sympy as sp
 
@@ -86,6 +86,9 @@ class Problem:
 
     params: tuple[Parameter, ...]
     options: Options
+
+    #: By this attribute TensorFlow's AutoGraph knows a callable whose source it must not rewrite.
+    autograph_info__: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def parameter_symbols(self) -> tuple[sp.Symbol, ...]:

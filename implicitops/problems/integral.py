@@ -113,7 +113,7 @@ class Integral(Problem):
         method: str = "auto",
         rtol: float = 1e-8,
         atol: Any = 0.0,
-        max_steps: int = 1000,
+        max_steps: int = 2000,
         on_failure: str = "raise",
     ) -> None:
         if isinstance(integrand, sp.Integral):

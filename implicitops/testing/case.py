@@ -130,7 +130,7 @@ def compare_to(case: Case, name: str, computed: np.ndarray, true: np.ndarray, bo
         math.inf if mpmath.isnan(error) else float(error / unit),
         tolerance,
         case.label(index),
-        _explanation(passed, computed[index], true[index], tolerance, case),
+        _explanation(passed, computed[index], true[index], tolerance, case, index[0]),
     )
 
 
@@ -141,9 +141,14 @@ def _error(computed: float, true: Any) -> Any:
     return abs(mpmath.mpf(computed) - true)
 
 
-def _explanation(passed: bool, computed: float, true: Any, tolerance: float, case: Case) -> str:
+def _explanation(passed: bool, computed: float, true: Any, tolerance: float, case: Case, point: int) -> str:
     if not passed:
-        return f"got {float(computed)!r}, but the true number is {mpmath.nstr(true, 17)}"
+        doubt = (
+            ". The problem is stiff or sensitive, so that what its tolerances allow is an estimate: pass rtol= if it "
+            "is ill-conditioned"
+        )
+        message = f"got {float(computed)!r}, but the true number is {mpmath.nstr(true, 17)}"
+        return message + (doubt if case.references[point].estimated and case.rtol is None else "")
     if case.rtol is not None or tolerance <= LOOSE:
         return ""
     if case.integrated:

@@ -125,7 +125,7 @@ def hidden() -> list[IntegralCase]:
                  _SOURCE, reason=jumps),
         integral("jump of a sawtooth", "x - p - floor(x - p)", _UNIT, "p", [0.4], "1/2 + 0*p",
                  "hidden, jump, moving breakpoint, flat", _SOURCE, reason=jumps),
-        integral("many jumps", "floor(p*x)", _UNIT, "p", [7.3, 40.5], _floors, "hidden, jump, moving breakpoint",
+        integral("many jumps", "floor(p*x)", _UNIT, "p", [7.3, 12.5], _floors, "hidden, jump, moving breakpoint",
                  _SOURCE, reason=jumps),
         integral("rectified sine", "Abs(sin(p*x))", ("x", 0, "pi"), "p", [2.5, 12.3],
                  lambda p: (2 * mpmath.floor(p) + 1 - mpmath.cos(mpmath.pi * (p - mpmath.floor(p)))) / p,

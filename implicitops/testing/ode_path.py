@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import sympy as sp
@@ -22,7 +22,7 @@ from implicitops.testing.reference import NoReferenceError
 
 _BY_CASES = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign)
 _STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
-Numbers = Sequence[Any]
+Numbers = Union[Sequence[Any], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Path:
             return times[stop.index] + shift
         return moments[1 + stop.index + (len(self.problem.events) if stop.kind == "switch" else 0)]
 
-    def stops(self, parameters: Sequence[float], times: Sequence[float]) -> tuple[list[Stop], bool]:
+    def stops(self, parameters: Numbers, times: Numbers) -> tuple[list[Stop], bool]:
         """What happens, in order, up to the last output; and whether an output falls on an event or switch.
 
         Parameters
@@ -116,7 +116,7 @@ class Path:
         inner = {m for m, _, _, kind in found if kind != "output"}
         return stops, any(m in inner for m, _, _, kind in found if kind == "output")
 
-    def _truths(self, at: Sequence[float], parameters: Sequence[float]) -> tuple[bool, ...]:
+    def _truths(self, at: Sequence[float], parameters: Numbers) -> tuple[bool, ...]:
         """Which conditions hold just after the first of some moments."""
         later = next((m for m in at if m > at[0]), at[0] + 2 + abs(at[0]))
         here = dict(zip(self.parameters, map(sp.Float, parameters)))

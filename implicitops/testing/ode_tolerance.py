@@ -24,8 +24,8 @@ from implicitops.testing.reference import NoReferenceError, Reference, Reference
 from implicitops.testing.stencil import Derivatives, Stencil
 
 #: The global error in units of the effect of one error, times the square root of the number of states, because it is
-#: their root mean square error that the tolerances limit. Over the problems of ode_problems.py that are neither stiff nor
-#: sensitive, with each method and rtol from 1e-4 to 1e-10, it reaches 4 in values and 1.4 in derivatives.
+#: their root mean square error that the tolerances limit. Over the problems of ode_problems.py that are neither stiff
+#: nor sensitive, with each method and rtol from 1e-4 to 1e-10, it reaches 4 in values and 1.4 in derivatives.
 GLOBAL = 20
 #: Relative change of an answer, for a relative change of a parameter, above which errors of ``KICK`` are not small.
 SENSITIVE = 1e3
@@ -45,8 +45,8 @@ class WithinTolerances:
     """A reference for an ODE whose bounds are what its ``rtol`` and ``atol`` allow.
 
     The bound on an element is ``GLOBAL*sqrt(n)`` times the root mean square effect of one error as large as the
-    tolerances, made somewhere along the way, for n states. That effect is measured with random errors in m places, whose
-    sum is sqrt(m) times as large.
+    tolerances, made somewhere along the way, for n states. That effect is measured with random errors in m places,
+    whose sum is sqrt(m) times as large.
 
     Where it cannot be measured, because the problem is stiff for the explicit method that is used or so sensitive that
     small errors grow large, it is taken to be ``(1 + g)*(rtol*max(abs(z)) + atol)`` with the maximum over the output
@@ -69,8 +69,10 @@ class WithinTolerances:
         growth = _growth(point, parameters, times)
         effects = self._measured(parameters, times, order) if growth.max() < SENSITIVE else None
         if effects is None:
+            point = replace(point, estimated=True)
             effects = self._estimated(point, parameters, times, growth)
-        return _widened(point, effects, GLOBAL * math.sqrt(len(self.problem.states)), len(times))
+        point = _widened(point, effects, GLOBAL * math.sqrt(len(self.problem.states)), len(times))
+        return together(point, parameters) if self.problem.sensitivity_method == "adjoint" else point
 
     def _measured(self, parameters: np.ndarray, times: np.ndarray, order: int) -> Derivatives | None:
         try:
@@ -225,6 +227,21 @@ def _tolerances(problem: ODE) -> tuple[float, np.ndarray]:
 def _units(parameters: np.ndarray) -> np.ndarray:
     sizes = abs(parameters)
     return 1 / np.where(sizes > 0, sizes, 1.0)
+
+
+def together(point: ReferencePoint, parameters: np.ndarray) -> ReferencePoint:
+    """The same with the largest of its bounds for all parameters, in units of each: the adjoint method has one error.
+
+    Parameters
+    ----------
+    point : ReferencePoint with a Jacobian
+    parameters : ndarray (p,)
+    """
+    assert point.jacobian_bound is not None
+    units, bound = _units(parameters), point.jacobian_bound.copy()
+    largest = (bound[:, : len(units)] / units).max(axis=1, initial=mpmath.mpf(0))
+    bound[:, : len(units)] = largest[:, None] * units
+    return replace(point, jacobian_bound=bound)
 
 
 def _growth(point: ReferencePoint, parameters: np.ndarray, times: np.ndarray) -> np.ndarray:

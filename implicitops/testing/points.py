@@ -32,15 +32,14 @@ def problem_arguments(problem: Problem, at: Any) -> tuple[np.ndarray, ...]:
         values = problem.bind((), at)
     else:
         points = [_point(p, n_arguments, problem.parameter_names) for p in _points(at, n_arguments)]
-        values = problem.bind(
-            tuple(np.array([p[k] for p in points], dtype=np.float64) for k in range(n_arguments)), {}
-        )
+        values = problem.bind(tuple(np.array([p[k] for p in points], dtype=np.float64) for k in range(n_arguments)), {})
     shapes = problem.argument_shapes
     batch, arrays, _ = as_batch(values, shapes, problem.argument_names)
     n = int(np.prod(batch, dtype=int))
     if n == 0 or free_length(arrays, shapes) == 0:
         raise ArgumentError(f"at must contain at least one point, and one output time; got {at!r:.80}.")
-    shapes = [resolved(shape, free_length(arrays, shapes)) for shape in shapes]
+    length = free_length(arrays, shapes)
+    shapes = tuple(resolved(shape, length) for shape in shapes)
     return tuple(
         np.ascontiguousarray(np.broadcast_to(a.reshape(-1, *shape), (n, *shape))) for a, shape in zip(arrays, shapes)
     )

@@ -40,6 +40,7 @@ class ReferencePoint:
     jacobian, jacobian_bound : object ndarrays (m, p), or None
     hessian, hessian_bound : object ndarrays (m, p, p), or None
     one_sided : bool, the derivatives are those from one side, where the function jumps
+    estimated : bool, the bounds are no more than an estimate
     """
 
     value: np.ndarray
@@ -49,6 +50,7 @@ class ReferencePoint:
     hessian: np.ndarray | None = None
     hessian_bound: np.ndarray | None = None
     one_sided: bool = False
+    estimated: bool = False
 
 
 class Reference(Protocol):

@@ -115,6 +115,8 @@ def verify_grad(
         if is_problem:
             checks = _problem_checks(target, at, order, backends, reference, rtol, seed)
         else:
+            if reference is not None and not callable(reference):
+                raise ArgumentError(f"reference must be a function of the arguments of the op; got {reference!r:.80}.")
             checks = _function_checks(target, at, order, reference, rtol, seed)
     report = Report(repr(target) if is_problem else _name_of(target), tuple(checks))
     if throw:

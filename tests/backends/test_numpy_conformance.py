@@ -15,6 +15,8 @@ CHECKS = (
     conformance.check_second_order,
     conformance.check_failure_is_nan_for_its_element_alone,
     conformance.check_large_batch_equals_its_parts,
+    conformance.check_other_numbers_of_times,
+    conformance.check_pickled_problem_is_the_same,
 )
 
 

@@ -1,0 +1,77 @@
+"""The TensorFlow face: tensors in, a tensor out. The op is in tensorflow_op.py, derivatives are in tensorflow_rules.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from implicitops.backends import (
+    tensorflow_op,
+    tensorflow_rules,  # noqa: F401  registers them
+)
+from implicitops.backends.numpy import as_float64
+from implicitops.backends.tensorflow_bridge import Node, node_of
+from implicitops.calculus import Solve
+from implicitops.kernels import kernel_of
+from implicitops.problems.base import Problem
+from implicitops.status import ArgumentError
+
+with tf.init_scope():  # a graph may be in the making while this is imported
+    _EAGER = type(tf.constant(0.0))
+_FLOAT64 = tf.float64.as_datatype_enum
+
+
+def owns(argument: Any) -> bool:
+    """True for tensors, variables, and what Keras stands in for them."""
+    return bool(tf.is_tensor(argument))
+
+
+def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
+    """Solution of a problem as a tensor: float64, of a shape that broadcasts as in NumPy.
+
+    Parameters
+    ----------
+    problem : Problem
+    arguments : tensors, numbers or arrays; those of other real dtypes are computed in float64
+
+    Returns
+    -------
+    tf.Tensor; a solve that fails gives NaN, see :mod:`implicitops.backends.failures`
+
+    Raises
+    ------
+    ArgumentError : an argument has the wrong type or shape
+    UnsupportedExpressionError : an expression contains a function that has no machine code
+    """
+    node: Node | None = problem.__dict__.get("_tensorflow_node")
+    if node is None:
+        operation = Solve(problem)
+        kernel_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
+        node = problem.__dict__["_tensorflow_node"] = node_of(operation)
+    if not all(map(_is_ready, arguments)):
+        if any(type(a).__name__ == "KerasTensor" for a in arguments):
+            return tf.keras.layers.Lambda(lambda found: apply(problem, found))(list(arguments))
+        named = zip(arguments, node.input_shapes, problem.argument_names)
+        arguments = [_as_tensor(a, shape, name) for a, shape, name in named]
+    return tensorflow_op.apply(node, arguments)[0]
+
+
+def _is_ready(argument: Any) -> bool:
+    """Whether it is a float64 tensor outside any graph, which is asked so that it takes no time."""
+    return type(argument) is _EAGER and argument._datatype_enum() == _FLOAT64
+
+
+def _as_tensor(argument: Any, shape: tuple[int, ...], name: str) -> Any:
+    if isinstance(argument, (list, tuple)) and any(map(tf.is_tensor, tf.nest.flatten(argument))):
+        return tf.stack([_as_tensor(item, shape[1:], name) for item in argument])
+    if not tf.is_tensor(argument):
+        return tf.constant(as_float64(argument, shape, name))
+    try:
+        tensor = tf.convert_to_tensor(argument)
+    except Exception as error:  # TensorFlow raises TypeError, ValueError and more
+        raise ArgumentError(f"{name} must be a dense tensor; got {argument!r:.80}: {error}") from None
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise ArgumentError(f"{name} must be real numbers; got a tensor of dtype {tensor.dtype.name}.")
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float64)

@@ -1,0 +1,243 @@
+"""Operations in TensorFlow's own terms, for graphs of XLA that cannot call us: other devices, open shapes.
+
+Scalar roots in a finite bracket are found by Newton's method inside a shrinking bracket; systems, fixed points and
+scalar roots with a guess by Newton's method with step halving. Loops have a bound. Derivatives are those of the
+calculus, the same as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sympy as sp
+import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
+
+from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node
+from implicitops.backends.tensorflow_expressions import array_of, evaluate, rows_of
+from implicitops.calculus import Evaluate, Operation, Solve
+from implicitops.calculus.equations import equations_of
+from implicitops.calculus.scalar_root import ScalarRootRule
+from implicitops.calculus.statement import Statement
+from implicitops.calculus.system_root import Factorise, LinearSolve
+from implicitops.codegen import Bundle
+from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.root import Root
+from implicitops.status import ArgumentError
+
+#: Type of the node to which derivative rules are attached, known to no other library by this name.
+OP = "ImplicitopsAnchor"
+
+#: How often a Newton step may be halved.
+HALVINGS = 8
+
+
+def make(node: Node, inputs: Sequence[Any], why: str) -> list[Any]:
+    """One node; see :func:`implicitops.backends.tensorflow_op.make`.
+
+    Parameters
+    ----------
+    node : Node
+    inputs : sequence of float64 tensors
+    why : str, what stands in the way of machine code, for an error
+
+    Raises
+    ------
+    ArgumentError : the operation cannot be written in TensorFlow's own terms
+    """
+    compute = _computer(node.operation)
+    if compute is None:
+        what = repr(getattr(node.operation, "problem", node.operation))
+        raise ArgumentError(
+            f"{what} cannot be compiled by XLA: {why}. Without machine code XLA can compile a Root that has a finite "
+            "bracket or a guess, and a FixedPoint; for others leave jit_compile away."
+        )
+    batch = tf.shape(sum(_without_core(x, core) for x, core in zip(inputs, node.input_shapes)))
+    return anchored(node, inputs, compute([tf.stop_gradient(x) for x in inputs], batch))
+
+
+def _without_core(x: Any, core: Sequence[int]) -> Any:
+    for _ in core:
+        x = x[..., 0]
+    return x
+
+
+def _computer(operation: Operation) -> Callable[[Sequence[Any], Any], list[Any]] | None:
+    """Function of inputs and batch shape that computes an operation's outputs."""
+    if isinstance(operation, Evaluate):
+        return lambda inputs, batch: _evaluated(operation, inputs, batch)
+    if isinstance(operation, Factorise):  # LinearSolve below needs none
+        shape = operation.output_shapes[0]
+        return lambda inputs, batch: [tf.zeros(tf.concat([batch, shape], axis=0), tf.float64)]
+    if isinstance(operation, LinearSolve):
+        return lambda inputs, batch: _linear_solve(operation, inputs, batch)
+    problem: Any = getattr(operation, "problem", None)
+    if not isinstance(operation, Solve) or operation.start_given or not isinstance(problem, (Root, FixedPoint)):
+        return None
+    if problem.guess is not None:
+        return lambda inputs, batch: _newton(problem, inputs, batch)
+    if getattr(problem, "bracket", None) is not None and not any(end.has(sp.oo, -sp.oo) for end in problem.bracket):
+        return lambda inputs, batch: _bracketed(problem, inputs, batch)
+    return None
+
+
+# -- explicit operations ----------------------------------------------------------------------------------------------
+
+
+def _evaluated(operation: Evaluate, inputs: Sequence[Any], batch: Any) -> list[Any]:
+    rows = rows_of(inputs, operation.groups, operation.input_shapes)
+    values = evaluate(operation.bundle(), rows)
+    first, last = operation.solution_range
+    for solution in rows[first:last]:  # where the solve failed all is NaN
+        values = [tf.where(tf.math.is_nan(solution), math.nan + 0 * solution, value) for value in values]
+    remaining, outputs = iter(values), []
+    for shape in operation.output_shapes:
+        outputs.append(array_of([next(remaining) for _ in range(math.prod(shape))], shape, batch))
+    return outputs
+
+
+def _matrix(entries: Sequence[Any], pattern: Any, n: int, batch: Any) -> Any:
+    zero = tf.zeros([], tf.float64)
+    rows = [[zero] * n for _ in range(n)]
+    for i, j, entry in zip(*pattern, entries):
+        rows[i][j] = rows[i][j] + entry
+    return array_of([entry for row in rows for entry in row], (n, n), batch)
+
+
+def _linear_solve(operation: LinearSolve, inputs: Sequence[Any], batch: Any) -> list[Any]:
+    equations, n = operation.equations, operation.equations.n
+    n_parameters = len(operation.problem.parameter_shapes)
+    *parameters, x = operation.point_groups
+    shapes = [*operation.problem.parameter_shapes, (n,)]
+    values = rows_of(inputs[: n_parameters + 1], [*parameters, x], shapes)
+    bundle = equations.jacobian_bundle()
+    entries = evaluate(bundle, [*values[-n:], *values[:-n]])
+    matrix = _matrix(entries, equations.jacobian_pattern, n, batch)
+    right = tf.broadcast_to(inputs[-1], tf.concat([batch, [n]], axis=0))
+    return [tf.linalg.solve(matrix, right[..., None], adjoint=operation.transposed)[..., 0]]
+
+
+# -- solvers ----------------------------------------------------------------------------------------------------------
+
+
+def _parameters(problem: Any, inputs: Sequence[Any]) -> list[Any]:
+    groups = Statement(problem, problem.unknowns).group(problem)
+    return rows_of(inputs, groups, problem.parameter_shapes)
+
+
+def _small(step: Any, x: Any, options: Any, k: int = 0) -> Any:
+    return tf.abs(step) <= options.rtol * tf.abs(x) + options.atol[k]
+
+
+def _bracketed(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
+    """Root between two points where F has opposite signs; NaN where it has not, or is not found."""
+    parameters, rule, options = _parameters(problem, inputs), ScalarRootRule(problem), problem.options
+    residual: Bundle = rule.residual_bundle()
+
+    def value_and_slope(x: Any) -> tuple[Any, Any]:
+        f, slope, _ = evaluate(residual, [x, *parameters])
+        return tf.broadcast_to(f, batch), tf.broadcast_to(slope, batch)
+
+    ends = [tf.broadcast_to(end, batch) for end in evaluate(rule.start_bundle(), parameters)]
+    low, high = tf.minimum(*ends), tf.maximum(*ends)
+    f_low, f_high = value_and_slope(low)[0], value_and_slope(high)[0]
+    is_valid = tf.sign(f_low) * tf.sign(f_high) <= 0  # False for NaN
+    rises = tf.where(tf.equal(f_low, 0), f_high > 0, f_low < 0)
+
+    def advance(low: Any, high: Any, x: Any, _: Any) -> tuple[Any, ...]:
+        f, slope = value_and_slope(x)
+        is_above = tf.equal(f > 0, rises)
+        low = tf.where(is_above & tf.not_equal(f, 0), low, x)
+        high = tf.where(is_above | tf.equal(f, 0), x, high)
+        newton = x - f / slope
+        is_inside = (newton > low) & (newton < high)
+        middle = low + (high - low) / 2
+        following = tf.where(tf.equal(f, 0), x, tf.where(is_inside, newton, middle))
+        done = _small(following - x, x, options) | tf.equal(f, 0)
+        return low, high, following, done
+
+    start = tf.where(tf.equal(f_low, 0), low, tf.where(tf.equal(f_high, 0), high, low + (high - low) / 2))
+    _, _, x, done = tf.while_loop(
+        lambda low, high, x, done: tf.reduce_any(is_valid & ~done),
+        advance,
+        (low, high, start, tf.zeros(batch, tf.bool)),
+        maximum_iterations=max(options.max_steps, 100),
+    )
+    f, slope = value_and_slope(x)
+    polished = x - f / slope
+    polished = tf.where((polished >= low) & (polished <= high), polished, x)
+    return [tf.where(is_valid & done, polished, math.nan + 0 * x)]
+
+
+def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
+    """Root of a system from a guess, by Newton's method with step halving; NaN where it does not converge."""
+    parameters, equations, options = _parameters(problem, inputs), equations_of(problem), problem.options
+    n, bundle = equations.n, equations.residual_bundle()
+    shape = tf.concat([batch, [n]], axis=0)
+    bounds = tf.constant([[float(end) for end in pair] for pair in problem.domain], tf.float64)
+
+    def residual(x: Any) -> tuple[Any, Any]:
+        values = evaluate(bundle, [*tf.unstack(x, n, axis=-1), *parameters])
+        return array_of(values[:n], (n,), batch), _matrix(values[2 * n :], equations.jacobian_pattern, n, batch)
+
+    def size(x: Any) -> Any:
+        is_inside = tf.reduce_all((x >= bounds[:, 0]) & (x <= bounds[:, 1]), axis=-1)
+        norm = tf.reduce_sum(residual(x)[0] ** 2, axis=-1)
+        return tf.where(is_inside & tf.math.is_finite(norm), norm, math.inf + 0 * norm)
+
+    def step_at(x: Any) -> Any:
+        f, matrix = residual(x)
+        return tf.linalg.solve(matrix, f[..., None])[..., 0]
+
+    def advance(x: Any, done: Any) -> tuple[Any, Any]:
+        step, best = step_at(x), x
+        reached = tf.zeros_like(size(x)) + size(x)
+        small = tf.reduce_all(
+            tf.stack([_small(step[..., k], x[..., k], options, k) for k in range(n)], axis=-1), axis=-1
+        )
+        accepted = small
+        best = tf.where(small[..., None], x - step, best)
+        for k in range(HALVINGS):
+            candidate = x - step / 2.0**k
+            is_better = ~accepted & (size(candidate) < reached)
+            best = tf.where(is_better[..., None], candidate, best)
+            accepted |= is_better
+        return tf.where(done[..., None], x, best), done | small
+
+    start_values = evaluate(equations.start_bundle(), parameters)
+    x, done = tf.while_loop(
+        lambda x, done: tf.reduce_any(~done),
+        advance,
+        (array_of(start_values, (n,), batch), tf.zeros(batch, tf.bool)),
+        maximum_iterations=options.max_steps,
+    )
+    done &= tf.math.is_finite(size(x))
+    x = tf.where(done[..., None], x, math.nan + tf.zeros(shape, tf.float64))
+    return [x if problem.is_vector else x[..., 0]]
+
+
+# -- derivatives ------------------------------------------------------------------------------------------------------
+
+
+def anchored(node: Node, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+    """Outputs with the derivatives of a node.
+
+    They pass through an operation of XLA that changes nothing and that TensorFlow gives no rule of its own, neither for
+    derivatives nor for loops: a rule of ours can therefore not be lost unnoticed.
+    """
+    from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
+    from tensorflow.python.eager import execute
+
+    from implicitops.backends.tensorflow_xla import unrecorded
+
+    graph = tf.compat.v1.get_default_graph()
+    operands = [x if getattr(x, "graph", None) is graph else tf.identity(x) for x in (*inputs, *outputs)]
+    with unrecorded():
+        passed = xla_optimization_barrier(operands)
+    op = passed[0].op
+    op._set_attr("_gradient_op_type", attr_value_pb2.AttrValue(s=OP.encode()))
+    op._set_attr(NAME_ATTRIBUTE, attr_value_pb2.AttrValue(s=node.name.encode()))
+    execute.record_gradient(OP, operands, ("operation", node.name), passed)
+    return list(passed[len(inputs) :])

@@ -1,0 +1,213 @@
+"""Nodes of graphs that XLA compiles for the CPU: a custom call to the function in csrc/tensorflow_xla.c.
+
+The op is TensorFlow's own ``XlaCustomCallV2``, told apart from other libraries' by its target and by attributes of its
+own. Derivatives are in tensorflow_rules.py; what happens where there is no custom call is in tensorflow_loops.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
+
+from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node, batch_shape, known_length, recall
+from implicitops.backends.tensorflow_op import library, shape_of
+from implicitops.calculus.operation import Shape, resolved
+
+#: What XLA knows our function by, and TensorFlow its derivative.
+TARGET = "implicitops_call_v1"
+OP = "ImplicitopsXla"
+
+_REGISTRY = "_ZN3xla24CustomCallTargetRegistry6GlobalEv"
+_REGISTER = "_ZN3xla24CustomCallTargetRegistry8RegisterERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEPvS8_"
+
+#: Numbers of a ticket before the strides.
+_HEADER = 7
+
+
+class _String(ctypes.Structure):
+    """A std::string of libstdc++, as much of it as somebody who only reads it looks at."""
+
+    _fields_ = (("data", ctypes.c_char_p), ("size", ctypes.c_size_t), ("capacity", ctypes.c_char * 16))
+
+    @classmethod
+    def of(cls, text: bytes) -> _String:
+        return cls(text, len(text))
+
+
+@lru_cache(maxsize=1)
+def registered() -> bool:
+    """Register the function with XLA; whether this TensorFlow has what that needs."""
+    found = library()
+    compiler = Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
+    if found is None or not compiler.exists():
+        return False
+    try:
+        xla = ctypes.CDLL(str(compiler))
+        registry, register = getattr(xla, _REGISTRY), getattr(xla, _REGISTER)
+        address = ctypes.cast(ctypes.CDLL(str(found[1])).implicitops_xla, ctypes.c_void_p)
+        from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_custom_call_v2  # noqa: F401
+    except (OSError, AttributeError, ImportError):
+        return False
+    registry.restype = ctypes.c_void_p
+    register.argtypes = [ctypes.c_void_p, ctypes.POINTER(_String), ctypes.c_void_p, ctypes.POINTER(_String)]
+    register.restype = None
+    target, platform = _String.of(TARGET.encode()), _String.of(b"Host")
+    register(registry(), ctypes.byref(target), address, ctypes.byref(platform))
+    return True
+
+
+def is_for_cpu() -> bool:
+    """Whether the graph that is being made will run on the CPU."""
+    device = tf.no_op().device
+    if device:
+        return "CPU" in device.upper()
+    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+def make(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int) -> list[Any]:
+    """One node; see :func:`implicitops.backends.tensorflow_op.make`."""
+    shapes = [shape_of(x) for x in inputs]
+    batch, length = batch_shape(node, shapes), known_length(node, shapes)
+    free = any(-1 in core for core in (*node.input_shapes, *node.output_shapes))
+    is_static = batch is not None and None not in batch and not (free and length is None)
+    if not (is_static and registered() and is_for_cpu()):
+        from implicitops.backends import tensorflow_loops
+
+        unknown = [name for name, s in zip(node.input_names, shapes) if s is None or None in s]
+        return tensorflow_loops.make(node, inputs, why_no_custom_call(unknown))
+    cores = [resolved(core, length) for core in node.input_shapes]
+    arranged = [_arranged(x, batch, core) for x, core in zip(inputs, cores)]
+    results = [[*batch, *resolved(core, length)] for core in node.output_shapes]
+    ticket = ticket_of(node, -1 if known else n_wanted, batch, length or 1, arranged, cores)
+    return _custom_call(node, ticket, [*arranged, *known], results)
+
+
+def why_no_custom_call(unknown: Sequence[str]) -> str:
+    """What stands in the way of a custom call, for an error."""
+    if unknown:
+        return (
+            f"the shape of {', '.join(unknown)} is not known while the function is traced, and XLA's custom calls need "
+            "it. Call tf.ensure_shape on the argument, or trace the function for each shape (no None in "
+            "input_signature, no reduce_retracing)"
+        )
+    if not is_for_cpu():
+        return "the function is compiled for a device that is no CPU. Place it on one: with tf.device('CPU:0')"
+    return "this TensorFlow lacks XLA's registry of custom calls, or the op of implicitops could not be loaded"
+
+
+def _arranged(x: Any, batch: Shape, core: Shape) -> Any:
+    """An input that one stride walks through: one element for all, or one for each."""
+    lead = x.shape.as_list()[: x.shape.rank - len(core)]
+    is_repeated = math.prod(lead) not in (1, math.prod(batch))
+    return tf.broadcast_to(x, [*batch, *core]) if is_repeated else x
+
+
+def ticket_of(
+    node: Node, n_wanted: int, batch: Shape, length: int, inputs: Sequence[Any], cores: Sequence[Shape]
+) -> np.ndarray:
+    """The constant that tells the C function what to do; its form is described there.
+
+    Parameters
+    ----------
+    node : Node
+    n_wanted : int, so many of the outputs are computed; -1 if they are known and follow the inputs
+    batch : tuple of int
+    length : int, of the free axes
+    inputs, cores : sequences of tensors and their trailing shapes
+    """
+    name, n = node.name.encode() + b"\0", math.prod(batch)
+    sizes = [math.prod(core) for core in cores]
+    elements = [math.prod(x.shape.as_list()[: x.shape.rank - len(core)]) for x, core in zip(inputs, cores)]
+    strides = [0 if count == 1 else size for count, size in zip(elements, sizes)]
+    outputs = [math.prod(resolved(core, length)) for core in node.output_shapes]
+    header = [n_wanted, n, length, len(inputs), len(outputs), len(name), len(node.pickled), *strides, *outputs]
+    text = b"".join(part.ljust((len(part) + 7) // 8 * 8, b"\0") for part in (name, node.pickled))
+    return np.concatenate([np.array(header, dtype=np.int64), np.frombuffer(text, dtype=np.int64)])
+
+
+def _custom_call(node: Node, ticket: np.ndarray, operands: Sequence[Any], shapes: Sequence[Sequence[int]]) -> list[Any]:
+    from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_custom_call_v2
+    from tensorflow.python.eager import execute
+
+    # What comes from another graph is captured here, where tapes see it.
+    graph = tf.compat.v1.get_default_graph()
+    operands = [x if getattr(x, "graph", None) is graph else tf.identity(x) for x in operands]
+    operands = [tf.constant(ticket), *operands]
+    with unrecorded():
+        outputs = xla_custom_call_v2(
+            operands=operands,
+            call_target_name=TARGET,
+            backend_config="",
+            has_side_effect=False,
+            result_dtypes=[tf.float64] * len(shapes),
+            result_shapes=shapes,
+        )
+    # By these a derivative is ours although the op is TensorFlow's: for graphs, and for tapes.
+    op = outputs[0].op
+    op._set_attr("_gradient_op_type", attr_value_pb2.AttrValue(s=OP.encode()))
+    op._set_attr(NAME_ATTRIBUTE, attr_value_pb2.AttrValue(s=node.name.encode()))
+    for output, shape in zip(outputs, shapes):
+        output.set_shape(shape)
+    execute.record_gradient(OP, operands, ("operation", node.name, "n_wanted", int(ticket[0])), outputs)
+    return list(outputs)
+
+
+def unrecorded() -> Any:
+    """What is made in this context is on no tape."""
+    try:
+        from tensorflow.python.eager.record import stop_recording
+    except ImportError:  # before TensorFlow 2.13
+        from tensorflow.python.eager.tape import stop_recording
+    return stop_recording()
+
+
+# -- reading a node that was made -------------------------------------------------------------------------------------
+
+
+def node_in(op: Any) -> Node:
+    """Node that an op of a graph was made for."""
+    name = op.get_attr(NAME_ATTRIBUTE).decode()
+    ticket = _ticket(op)
+    if ticket is None:
+        return recall(name)
+    start = (_HEADER + ticket[3] + ticket[4]) * 8 + (ticket[5] + 7) // 8 * 8
+    return recall(name, ticket.tobytes()[start : start + ticket[6]])
+
+
+def n_wanted_in(op: Any) -> int | None:
+    """How many outputs it computes, -1 for known ones; None if that cannot be told."""
+    ticket = _ticket(op)
+    return None if ticket is None else int(ticket[0])
+
+
+def want_all(op: Any, n_outputs: int) -> bool:
+    """Have all outputs computed; whether they are."""
+    wanted = n_wanted_in(op)
+    if wanted is not None and 0 < wanted < n_outputs:
+        constant = op.inputs[0].op
+        if constant.type != "Const":
+            return False
+        ticket = _ticket(op)
+        ticket[0] = n_outputs
+        constant._set_attr("value", attr_value_pb2.AttrValue(tensor=tf.make_tensor_proto(ticket)))
+    return wanted is not None
+
+
+def _ticket(op: Any) -> Any:
+    constant = op.inputs[0].op
+    if constant.type == "Const":
+        return np.array(tf.make_ndarray(constant.get_attr("value")))
+    return tf.get_static_value(op.inputs[0])
+
+
+def is_ours(op: Any) -> bool:
+    """Whether an op of TensorFlow, which other libraries may use too, was made here."""
+    return NAME_ATTRIBUTE in op.node_def.attr

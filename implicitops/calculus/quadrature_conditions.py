@@ -1,0 +1,111 @@
+"""Whether the derivatives of an integral can be had by differentiating under it, where its integrand has conditions.
+
+Where a condition changes at a place that is known, that place is a point of the mesh, which moves along with it. At
+any other place that depends on the parameters, or that the mesh passes over when it moves, a jump of the integrand
+adds a term to the first derivative, and a kink adds one to the second, that no node sees.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from implicitops.calculus.continuity import Continuity
+from implicitops.calculus.quadrature import Level, quadrature_of
+from implicitops.calculus.switching import DifferentiabilityError
+from implicitops.problems.integral import Integral
+
+
+def require_differentiable_integral(problem: Integral, order: int) -> None:
+    """Raise DifferentiabilityError if derivatives under the integral would miss a jump.
+
+    Parameters
+    ----------
+    problem : Integral
+    order : 1 or 2, the highest order of derivative that is wanted
+
+    Raises
+    ------
+    DifferentiabilityError : which part of the integrand it is, and what to do
+
+    Examples
+    --------
+    >>> import sympy as sp, implicitops as iop
+    >>> x, p = sp.symbols("x p")
+    >>> step = sp.Piecewise((1, sp.sin(x) > p), (0, True))
+    >>> require_differentiable_integral(iop.Integral(step, (x, 0, 3), [p]), 1)
+    Traceback (most recent call last):
+    ...
+    implicitops.calculus.switching.DifferentiabilityError: derivatives of order 1 need integrands without jumps at...
+    """
+    quadrature = quadrature_of(problem)
+    levels = _one_of_each(quadrature.outermost)
+    moving: list[sp.Symbol] = list(quadrature.statement.parameters)
+    for level in levels:
+        parts = (*quadrature.located.expressions, *(e for pair in quadrature.located.limits[: level.depth] for e in pair))
+        for part in parts:
+            _require_smooth(problem, level, part, tuple(moving), order)
+        if level.mapping.is_moving:
+            moving.append(level.variable)
+    if order >= 2 and len(levels) > 1:
+        _require_no_entering_jump(problem, levels)
+
+
+def _one_of_each(level: Level) -> list[Level]:
+    """A level for each variable, outermost first."""
+    levels = [level]
+    while levels[-1].inside:
+        candidates = [inside for inside in levels[-1].inside if inside is not None]
+        levels.append(max(candidates, key=lambda candidate: candidate.mapping.is_moving))
+    return levels
+
+
+def _require_smooth(
+    problem: Integral, level: Level, expression: sp.Expr, moving: tuple[sp.Symbol, ...], order: int
+) -> None:
+    passes = (level.variable,) if level.mapping.is_moving else ()
+    part = Continuity(passes, moving, level.variable, order).failure(expression)
+    if part is None:
+        return
+    needed, what = ("", "continuous") if order == 1 else (" and kinks", "continuously differentiable")
+    raise DifferentiabilityError(
+        f"derivatives of order {order} need integrands without jumps{needed} at places that are not known beforehand, "
+        f"but {_readable(problem, part)} is not {what} where its condition changes, as far as SymPy can tell. The value "
+        f"can be computed, this derivative cannot. Give a condition that is affine in {_variable(problem, level)}, such "
+        f"as {_variable(problem, level)} < tau, whose place is then a break point by itself; split the range where the "
+        "condition changes; or replace it by a steep smooth function such as 1/(1 + exp(-k*u))."
+    )
+
+
+def _require_no_entering_jump(problem: Integral, levels: list[Level]) -> None:
+    """An inner integral has a kink where a jump of its integrand enters its range, at a place that is not known."""
+    statement = quadrature_of(problem).statement
+    outer: set[sp.Symbol] = set()
+    for level in levels:
+        entering = [switch for switch, _ in level.switches if _enters(level, outer)]
+        for integrand in map(statement.translate, problem.integrands) if entering else ():
+            jump = Continuity((level.variable,), statement.parameters, level.variable).failure(integrand)
+            if jump is not None:
+                raise DifferentiabilityError(
+                    f"second derivatives of an iterated integral need an integrand without jumps; {_readable(problem, jump)}"
+                    f" jumps inside the range of {_variable(problem, level)}, which makes a kink of the inner integral "
+                    "where it leaves that range. Value and first derivatives can be computed. Write each side of the "
+                    "jump as an integral of its own, with the place of the jump as a limit."
+                )
+        outer.add(level.mapping.distance)
+
+
+def _enters(level: Level, outer: set[sp.Symbol]) -> bool:
+    """Whether a point of an inner level moves against its limits with an outer variable, and with the parameters."""
+    symbols: set[sp.Symbol] = set().union(*(point.free_symbols for point in level.points))
+    moving = {*level.parameters, *(mapping.distance for mapping in level.outer if mapping.is_moving)}
+    return bool(symbols & outer) and bool(symbols & moving)
+
+
+def _readable(problem: Integral, part: sp.Basic) -> sp.Basic:
+    """Part of a rewritten expression in the user's Symbols."""
+    return quadrature_of(problem).statement.original(part)
+
+
+def _variable(problem: Integral, level: Level) -> sp.Symbol:
+    return problem.variables[level.depth]
+
