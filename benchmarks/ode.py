@@ -67,12 +67,12 @@ def tasks(names: Sequence[str]) -> Iterator[tuple[str, Task]]:
 
 
 def available(makers: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], list[str]]:
-    """The contestants that are installed, and a line for each that is not."""
+    """The contestants that can be made, and a line for each that cannot: not installed, or not made for this."""
     contestants, absent = {}, []
     for name, make in makers.items():
         try:
             contestants[name] = make()
-        except ImportError as error:
+        except (ImportError, NotImplementedError) as error:
             absent.append(f"{name}: {error}")
     return contestants, absent
 

@@ -199,14 +199,6 @@ class Augmented:
         """Whether a dense factorisation takes longer than the rest."""
         return self.start.size > 120
 
-    def banded(self, t: float, z: np.ndarray) -> np.ndarray:
-        """The diagonal blocks alone in the band form that LSODA wants, (3 n - 2, (1 + p) n)."""
-        n = self.n
-        band = np.zeros((3 * n - 2, n))
-        rows, columns = np.indices((n, n))
-        band[n - 1 + rows - columns, columns] = self.jacobian(t, z)
-        return np.tile(band, 1 + self.p)
-
     def atol(self, tolerance: float) -> np.ndarray:
         """Absolute tolerances of z: those of the states, and of the sensitivities in units of state over parameter."""
         return np.concatenate([self.task.atol(tolerance)[None], tolerance * 1e-2 * self.task.unit.T]).ravel()

@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
     iop_map rhs;
     iop_callback directional; /* (t, y, q, kt, k) -> derivative of the entries of f_y and f_p along (kt, k) */
+    iop_callback variational; /* (t, y, q, S) -> f, S' in one; scalar NULL: from the entries of f_y and f_p */
     iop_callback third;       /* (t, y, q, u, v, kt, k, ku, kv) -> derivative of D2f[u, v] along all of that */
     iop_callback moments;     /* p -> t0, event times, switching times; their first and second derivatives */
     iop_callback regimes;     /* (t, p) -> one number for each regime, which is 1 where that is positive, else 0 */
@@ -56,7 +57,7 @@ typedef struct {
 /* A system z' = F(t, z) as the steppers see it. */
 typedef struct iop_flow iop_flow;
 struct iop_flow {
-    int64_t size;    /* doubles of z */
+    int64_t size;    /* doubles of z; there may be zeros at its end to fill a vector register */
     int64_t primary; /* the first so many are the states, which alone tell whether the system is stiff */
     const double *atol; /* of the states */
     double rtol;
@@ -176,6 +177,12 @@ static void iop_ode_evaluate(iop_flow *flow, double t, const double *z, double *
     iop_set_point(s, t, z);
     if (s->p == 0) {
         f->value.scalar(s->point, rate, f->value.ctx);
+        return;
+    }
+    if (s->ode->variational.scalar != NULL && s->pairs == 0) {
+        memcpy(s->point + 1 + s->ode->n + s->ode->p + s->ode->n_regimes, z + s->ode->n,
+               s->ode->n * s->p * sizeof(double));
+        s->ode->variational.scalar(s->point, rate, s->ode->variational.ctx);
         return;
     }
     f->first.scalar(s->point, s->values, f->first.ctx);

@@ -36,7 +36,7 @@ cdef extern from "ode.h" nogil:
         const int32_t *parameter_columns
     ctypedef struct iop_ode:
         iop_map rhs
-        iop_callback directional, third, moments, regimes
+        iop_callback directional, variational, third, moments, regimes
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
@@ -158,14 +158,14 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     """Divides a block among the vectors of a solve and returns its end; from NULL, its length in doubles."""
     cdef int64_t n = ode.n, p = ode.p, q = p + 1, rows = ode.n_outputs if ode.n_outputs > n else n
     cdef int64_t pairs = p * (p + 1) // 2 if ode.order > 1 else 0, columns = p if ode.order > 0 else 0
-    cdef int64_t size = n * (1 + columns + pairs), width = 1 + n + p, q_pairs = q * (q + 1) // 2
+    cdef int64_t size = (n * (1 + columns + pairs) + 3) // 4 * 4, width = 1 + n + p, q_pairs = q * (q + 1) // 2
     cdef int64_t first = largest_map(ode), moments = 1 + ode.n_events + ode.n_switches
     cdef double *m = memory
     w.s.p = columns
     w.s.pairs = pairs
     w.s.flow.size = size
     w.s.flow.primary = n
-    w.s.point = take(&m, width + ode.n_regimes + 2 * width + 1 + 3 * n)
+    w.s.point = take(&m, width + ode.n_regimes + 2 * width + 1 + 3 * n + n * p)
     w.s.values = take(&m, first)
     w.s.base = take(&m, first)
     w.s.base_point = take(&m, 1 + n)
@@ -210,6 +210,8 @@ cdef void begin(iop_ode_work *w, const iop_ode *ode, int64_t n_times) noexcept n
     w.stepper.record = NULL
     w.trajectory = NULL
     w.n_times = n_times
+    # The end of a vector that belongs to no state stays zero throughout.
+    memset(w.stepper.z, 0, (20 + 7) * w.s.flow.size * sizeof(double))
     memset(w.zero, 0, (q + q * (q + 1) // 2) * sizeof(double))
     w.zero[ode.p] = 1
     iop_ode_bind(w)
@@ -265,9 +267,9 @@ cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const i
                              double *memory) noexcept nogil:
     """Divides a block among the vectors of the way back and returns its end; from NULL, its length in doubles."""
     cdef int64_t n = ode.n, p = ode.p, size = n + p, k, first = largest_map(ode)
-    cdef int64_t moments = 1 + ode.n_events + ode.n_switches
+    cdef int64_t moments = 1 + ode.n_events + ode.n_switches, states = (n + 3) // 4 * 4
     cdef double *m = memory
-    a.y = take(&m, n)
+    a.y = take(&m, states)
     a.base = take(&m, first)
     a.base_slope = take(&m, size)
     a.atol = take(&m, 2 * n)
@@ -283,7 +285,7 @@ cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const i
     a.stepper.dense = take(&m, 7 * size)
     a.stepper.power = take(&m, 2 * n)
     trajectory.outputs = take(&m, n * n_times)
-    trajectory.row = 3 + 8 * n
+    trajectory.row = 3 + 8 * states
     trajectory.passages = <iop_passage *> take(&m, moments * sizeof(iop_passage) // sizeof(double))
     for k in range(moments):
         if memory != NULL:
@@ -383,7 +385,7 @@ cdef class InitialValueProblem:
     rhs : Map
     changes : sequence of Map, the start and then each event
     outputs : Map or None
-    directional, third, moments, regimes : compiled bundles or None, see ode.h
+    directional, variational, third, moments, regimes : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
     n_params, n_switches : int
     atol : float64 array (n,)
@@ -402,13 +404,13 @@ cdef class InitialValueProblem:
     def __cinit__(self):
         self.changes = NULL
 
-    def __init__(self, *, Map rhs, changes, outputs, directional, third, moments, regimes, bandwidths,
+    def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, regimes, bandwidths,
                  int64_t n_params, int64_t n_switches, atol, double rtol, int64_t max_steps, int64_t method,
                  int64_t order, bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
         atol = np.ascontiguousarray(atol, dtype=np.float64)
-        self.keep = (rhs, tuple(changes), outputs, directional, third, moments, regimes, atol)
+        self.keep = (rhs, tuple(changes), outputs, directional, variational, third, moments, regimes, atol)
         self.changes = <iop_map *> malloc(len(changes) * sizeof(iop_map))
         if self.changes == NULL:
             raise MemoryError
@@ -418,6 +420,7 @@ cdef class InitialValueProblem:
         self.data.changes = self.changes
         self.data.outputs = NULL if outputs is None else &(<Map> outputs).data
         self.data.directional = as_callback(directional)
+        self.data.variational = as_callback(variational)
         self.data.third = as_callback(third)
         self.data.moments = as_callback(moments)
         self.data.regimes = as_callback(regimes)

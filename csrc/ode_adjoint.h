@@ -37,7 +37,7 @@ typedef struct {
 /* Keeps an accepted step of the forward integration. */
 static int iop_record_step(iop_stepper *m, double h) {
     iop_trajectory *trajectory = (iop_trajectory *)m->recorder;
-    const int64_t n = m->flow->primary;
+    const int64_t n = m->flow->size;
     if (trajectory->n_steps == trajectory->capacity) {
         const int64_t capacity = 2 * trajectory->capacity + 64;
         double *grown = (double *)realloc(trajectory->steps, capacity * trajectory->row * sizeof(double));
@@ -62,7 +62,7 @@ static int iop_record_step(iop_stepper *m, double h) {
 /* y(t) from the recorded steps of the present stretch. */
 static void iop_read_states(iop_adjoint *a, double t, double *y) {
     const iop_trajectory *trajectory = a->forward->trajectory;
-    const int64_t n = a->forward->s.ode->n, row = trajectory->row;
+    const int64_t n = a->forward->s.flow.size, row = trajectory->row;
     while (a->cursor > a->first && t < trajectory->steps[a->cursor * row]) a->cursor--;
     while (a->cursor < a->last && t > trajectory->steps[(a->cursor + 1) * row]) a->cursor++;
     const double *step = trajectory->steps + a->cursor * row, *z = step + 3, *rest = z + n;
@@ -316,6 +316,7 @@ static void iop_adjoint_bind(iop_adjoint *a) {
     m->method = a->forward->stepper.method;
     m->max_steps = a->forward->stepper.max_steps;
     m->record = NULL;
+    iop_set_combinations(m);
     a->none.next = INFINITY;
     a->forward->stepper.record = iop_record_step;
     a->forward->stepper.recorder = a->forward->trajectory;

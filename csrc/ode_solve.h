@@ -102,7 +102,7 @@ static void iop_apply_change(iop_ode_work *w, const iop_map *map, const iop_mome
     const int64_t n = s->ode->n, p = s->p, order = s->pairs > 0 ? 2 : p > 0;
     double *new_first = w->changed + n, *new_second = new_first + n * p;
     iop_map_chain(s, map, moment, p, order, z, z + n, z + n * (1 + p), w->values, w->changed, new_first, new_second);
-    memcpy(z, w->changed, s->flow.size * sizeof(double));
+    memcpy(z, w->changed, n * (1 + p + s->pairs) * sizeof(double));
 }
 
 /* Which piece is in force just after t0. */
@@ -253,6 +253,7 @@ static void iop_ode_bind(iop_ode_work *w) {
     flow->atol = w->s.ode->atol;
     flow->rtol = w->s.ode->rtol;
     w->sink.emit = iop_emit;
+    iop_set_combinations(&w->stepper);
 }
 
 #endif

@@ -20,6 +20,7 @@ struct iop_stepper {
     iop_flow *flow;
     int64_t method;    /* the one asked for; the pair of auto is `pair` */
     const iop_pair *pair;
+    iop_combinations combinations;
     int64_t is_stiff;  /* Rodas5P is at work */
     int64_t max_steps;
     double t, h;       /* h = 0: to be chosen */
@@ -32,6 +33,12 @@ struct iop_stepper {
     int (*record)(iop_stepper *m, double h);
     void *recorder;
 };
+
+/* Prepares what depends on the pair and the length of z alone. */
+static void iop_set_combinations(iop_stepper *m) {
+    iop_set_pair(&m->combinations, m->pair, m->flow->size);
+    iop_set_rodas(&m->combinations, m->flow->size);
+}
 
 /* Receives z at an output time. */
 typedef struct iop_sink iop_sink;
@@ -79,7 +86,7 @@ static int iop_longer_step_holds(iop_stepper *m, double stop) {
     const double h = fmin(8 * m->h, stop - m->t);
     if (h < 4 * m->h) return 0;
     m->flow->linearise(m->flow, m->t, m->z, m->dense);
-    return iop_rodas_step(m->flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work) <= 1;
+    return iop_rodas_step(&m->combinations, m->flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work) <= 1;
 }
 
 /* Error control of sensitivities can hold explicit steps well below the stability bound of a stiff problem, where nothing
@@ -122,9 +129,9 @@ static int iop_emit_inside(iop_stepper *m, iop_sink *sink, double h, double t_ne
     const int64_t size = m->flow->size;
     if (!(sink->next < stop && sink->next <= t_new) && m->record == NULL) return 0;
     if (m->is_stiff)
-        iop_rodas_prepare(size, m->stages, m->dense + size);
+        iop_rodas_prepare(&m->combinations, size, m->stages, m->dense + size);
     else
-        iop_explicit_dense(m->pair, m->flow, m->t, h, m->z, m->z_new, m->stages, m->work, m->dense);
+        iop_explicit_dense(m->pair, &m->combinations, m->flow, m->t, h, m->z, m->z_new, m->stages, m->work, m->dense);
     while (sink->next < stop && sink->next <= t_new) {
         const double x = (sink->next - m->t) / h;
         if (m->is_stiff)
@@ -180,8 +187,8 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         if (counts->steps + counts->rejected >= m->max_steps)
             return !m->is_stiff && m->method != IOP_ODE_AUTO && iop_longer_step_holds(m, stop) ? IOP_STIFF : IOP_MAX_STEPS;
         const double error = m->is_stiff
-            ? iop_rodas_step(flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
-            : iop_explicit_step(m->pair, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
+            ? iop_rodas_step(&m->combinations, flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
+            : iop_explicit_step(m->pair, &m->combinations, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
         if (!(error <= 1)) {
             counts->rejected++;
             rejected = 1;

@@ -44,6 +44,8 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
             cells[k].magnitude = own + 2 * w->size;
             cells[k].change = own + 3 * w->size;
             cells[k].older = own + 4 * w->size;
+            cells[k].first = own + 5 * w->size;
+            cells[k].last = own + 6 * w->size;
         }
     }
     iop_cell *cell = &w->cells[w->n_cells], kept = *cell;
@@ -53,6 +55,8 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
     cell->magnitude = kept.magnitude;
     cell->change = kept.change;
     cell->older = kept.older;
+    cell->first = kept.first;
+    cell->last = kept.last;
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
@@ -103,6 +107,11 @@ static inline iop_component iop_component_of(const iop_quadrature_work *w, int64
     return (iop_component){second / w->second, 1 + w->first + second % w->second};
 }
 
+/* A status of NaN or infinity, or why the integral inside failed if that is where they came from. */
+static int iop_inside_or(const iop_quadrature_work *w, int status) {
+    return w->inside_status != IOP_CONVERGED ? w->inside_status : status;
+}
+
 /* Takes a cell out of the sums, for others that take its place. */
 static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
@@ -129,17 +138,18 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     iop_cell *cell = &w->cells[k];
     cell->rule = IOP_RULE_TRAPEZOID;
     w->double_exponential++;
-    if (!iop_start_trapezoid(w, cell)) return IOP_UNDEFINED;
+    if (!iop_start_trapezoid(w, cell)) return iop_inside_or(w, IOP_UNDEFINED);
     const int infinite = cell->map != IOP_TANH_SINH;
     if (q->method == IOP_GAUSS_KRONROD) {
-        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) return IOP_DIVERGENT;
+        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell))
+            return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         return iop_divide_trapezoid(w, k, 4);
     }
     iop_refine_trapezoid(w, cell);
     iop_refine_trapezoid(w, cell);
     if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
         const int at_infinity = cell->map == IOP_SINH_SINH || (infinite && cell->open_high && !cell->open_low);
-        if (!at_infinity) return IOP_DIVERGENT;
+        if (!at_infinity || cell->cut_off) return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);
         return iop_begin_tail(w, cell->stretch);
     }
@@ -193,8 +203,7 @@ static int iop_is_too_narrow(const iop_quadrature_work *w, const iop_cell *cell)
 
 /* Why a cell that cannot be divided further has no integral. */
 static int iop_verdict(const iop_quadrature_work *w, const iop_cell *cell) {
-    if (w->inside_status != IOP_CONVERGED) return w->inside_status;
-    if (cell->n_undefined > 0) return IOP_UNDEFINED;
+    if (cell->n_undefined > 0) return iop_inside_or(w, IOP_UNDEFINED);
     return cell->n_infinite > 0 || cell->stuck >= IOP_STUCK ? IOP_DIVERGENT : IOP_ROUGH;
 }
 

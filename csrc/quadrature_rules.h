@@ -27,6 +27,18 @@ static const double iop_gauss_weights[11] = {
     0, 0.066671344308688137593568809893332, 0, 0.149451349150580593145776339657697, 0, 0.219086362515982043995534934228163,
     0, 0.269266719309996355091226921569469, 0, 0.295524224714752870173892994651338, 0};
 
+/* The polynomial through the values at the 21 nodes, from left to right, is their sum with these weights at the right
+ * end, and in reversed order at the left end. */
+static const double iop_edge_weights[21] = {
+    0.0031595774557412087635, -0.0093180229173694547455, 0.015295591421297048833, -0.021511743521570060364, 0.02819532221462216448,
+    -0.035218834383130594852, 0.042606452632950472089, -0.050613927397357051246, 0.059472615799369567735, -0.069356362073637929318,
+    0.080577005894850470977, -0.09361924834481260077, 0.10909885309779642358, -0.12804302975735589918, 0.15228044438094668831,
+    -0.18449348950793467842, 0.22908207321981037031, -0.29733041214401018043, 0.42270675752632074358, -0.70488536880086206582,
+    1.4519157452043353565};
+
+/* Distance of the outermost node from the end of a cell, in units of its length. */
+static const double iop_edge_gap = 0.0021714184870959596;
+
 /* Substitutions u(t). */
 typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH } iop_map_kind;
 
@@ -36,7 +48,7 @@ typedef enum { IOP_RULE_NONE, IOP_RULE_GAUSS_KRONROD, IOP_RULE_TRAPEZOID } iop_r
 enum { IOP_LEFT = 0, IOP_RIGHT = 1, IOP_BOTH = 2 };
 
 /* Vectors of N numbers in a cell. */
-enum { IOP_CELL_ROWS = 5 };
+enum { IOP_CELL_ROWS = 7 };
 
 /* A part of the range, with the integrals of the N components over it. */
 struct iop_cell {
@@ -49,10 +61,12 @@ struct iop_cell {
     double from, to;   /* range of t */
     int64_t depth, stuck, level;
     int open_low, open_high; /* the integrand does not fall off towards that end of t */
+    int cut_off;             /* it is NaN there, at a distance that is no extreme */
     int n_undefined, n_infinite;
     double size;       /* of the error, in units of the tolerance */
     double *integral, *error, *magnitude;
     double *change, *older; /* between the last levels of the trapezoidal rule */
+    double *first, *last;   /* G du/dt at the ends of a Gauss-Kronrod cell, continued from inside */
 };
 
 static const double iop_half_pi = 1.57079632679489661923;
@@ -131,9 +145,11 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     }
     for (int64_t c = 0; c < w->size; c++) {
         const double *row = w->out + c * IOP_NODE_ROW;
-        double high = 0, low = 0, magnitude = 0, spread = 0;
+        double high = 0, low = 0, magnitude = 0, spread = 0, first = 0, last = 0;
         for (int64_t i = 0; i < 21; i++) {
             const double value = row[w->lanes[i]];
+            first += iop_edge_weights[20 - i] * w->factor[i] * value;
+            last += iop_edge_weights[i] * w->factor[i] * value;
             high += w->kronrod[i] * value;
             low += w->gauss[i] * value;
             magnitude += w->kronrod[i] * fabs(value);
@@ -151,6 +167,8 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
         cell->integral[c] = high;
         cell->error[c] = error;
         cell->magnitude[c] = magnitude;
+        cell->first[c] = first;
+        cell->last[c] = last;
     }
 }
 
@@ -218,6 +236,22 @@ static int iop_node_counts(const iop_quadrature_work *w, int64_t i) {
     return counts;
 }
 
+/* Whether what lies beyond node i, at node `beyond`, is nothing but the end of what doubles can express: 0 or NaN next to
+ * a term that counts, where squares of the distance overflow. */
+static int iop_is_overflow(const iop_quadrature_work *w, int64_t i, int64_t beyond) {
+    if (fabs(w->distance[i]) < 1e40) return 0;
+    for (int64_t c = 0; c < w->size; c++)
+        if (w->factor[beyond] * w->out[c * IOP_NODE_ROW + w->lanes[beyond]] != 0) return 0;
+    return 1;
+}
+
+/* Whether node i is NaN, at a distance at which nothing overflows. */
+static int iop_is_cut_off(const iop_quadrature_work *w, int64_t i) {
+    int undefined = 0;
+    for (int64_t c = 0; c < w->size; c++) undefined |= isnan(w->out[c * IOP_NODE_ROW + w->lanes[i]]);
+    return undefined && fabs(w->distance[i]) > 1e-40 && fabs(w->distance[i]) < 1e40;
+}
+
 /* Starts the trapezoidal rule of a cell with step 1/2, and finds the range of t outside which nothing counts.
  *
  * Beyond that range the integrand may be NaN, where infinity meets 0.  What is cut off at an end that still counts is
@@ -248,8 +282,10 @@ static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
         high = i;
     }
     if (first < 0) return 0;
-    cell->open_low = low == first && low >= 0;
-    cell->open_high = high == last && high >= 0;
+    cell->open_low = low >= 0 && (low == first || iop_is_overflow(w, low, low - 1));
+    cell->open_high = high >= 0 && (high == last || iop_is_overflow(w, high, high + 1));
+    cell->cut_off = (low == first && first > 0 && iop_is_cut_off(w, first - 1)) ||
+                    (high == last && last + 1 < count && iop_is_cut_off(w, last + 1));
     const int64_t from = low < 0 ? first : low - !cell->open_low, to = low < 0 ? last : high + !cell->open_high;
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
     for (int64_t i = from; i <= to; i++) {

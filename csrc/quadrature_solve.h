@@ -71,6 +71,44 @@ static int iop_may_have_missed_a_peak(iop_quadrature_work *w) {
     return missed;
 }
 
+/* Whether one cell ends where another one begins, or both end in the middle of a stretch. */
+static int iop_are_neighbours(const iop_cell *a, const iop_cell *b) {
+    if (a->rule != IOP_RULE_GAUSS_KRONROD || b->rule != IOP_RULE_GAUSS_KRONROD) return 0;
+    if (a->stretch != b->stretch || a->map != b->map || a->sign != b->sign || a->width != b->width) return 0;
+    if (a->side == b->side) return a->to == b->from;
+    return a->map == IOP_DIRECT && a->side == IOP_LEFT && b->side == IOP_RIGHT && a->to == b->to;
+}
+
+/* Jumps that hide between the last node of a cell and the first of the next, which neither of them sees: the two
+ * continuations to their common end differ.  Adds to w->error what a jump of that size can amount to.  If that is too
+ * much, sets the sizes of the cells and returns 1. */
+static int iop_may_hide_a_jump(iop_quadrature_work *w) {
+    int within = 1;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t k = 0; k < w->n_cells; k++)
+        for (int64_t j = 0; j < w->n_cells; j++) {
+            iop_cell *a = &w->cells[k], *b = &w->cells[j];
+            if (j == k || !iop_are_neighbours(a, b)) continue;
+            const double gap = iop_edge_gap * (a->to - a->from > b->to - b->from ? a->to - a->from : b->to - b->from);
+            for (int64_t c = 0; c < w->size; c++) {
+                const double error = gap * fabs(a->last[c] - (a->side == b->side ? b->first[c] : b->last[c]));
+                const double size = error / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
+                w->error[c] += error;
+                within &= w->error[c] <= w->tolerance[c];
+                if (size > a->size) a->size = size;
+                if (size > b->size) b->size = size;
+            }
+        }
+    return !within;
+}
+
+static double iop_largest_size(const iop_quadrature_work *w) {
+    double largest = 0;
+    for (int64_t k = 0; k < w->n_cells; k++)
+        if (w->cells[k].size > largest) largest = w->cells[k].size;
+    return largest;
+}
+
 /* Refines all cells of at least a given size. */
 static int iop_refine_cells(iop_quadrature_work *w, double least) {
     const int64_t n = w->n_cells;
@@ -99,14 +137,18 @@ static int iop_integrate(iop_quadrature_work *w, int outermost) {
     while (status == IOP_CONVERGED) {
         double least = 1;
         if (iop_sum_cells(w)) {
-            if (!outermost || !iop_may_have_missed_a_peak(w)) return IOP_CONVERGED;
-            if (w->n_cells > IOP_PEAK_CELLS) return IOP_PEAK_MISSED;
+            if (iop_may_hide_a_jump(w)) {
+                least = 0.3 * iop_largest_size(w);
+            } else {
+                if (!outermost || !iop_may_have_missed_a_peak(w)) return IOP_CONVERGED;
+                if (w->n_cells > IOP_PEAK_CELLS) return IOP_PEAK_MISSED;
+            }
         } else {
             const double largest = iop_size_errors(w);
             least = isinf(largest) ? largest : 0.3 * largest;
             if (largest == 0) return IOP_DIVERGENT; /* only what was cut off at an end is too large */
-            if (w->n_cells >= w->quadrature->max_steps) return iop_exhausted(w);
         }
+        if (w->n_cells >= w->quadrature->max_steps) return iop_exhausted(w);
         status = iop_refine_cells(w, least);
     }
     if (w->out_of_memory) return -1;

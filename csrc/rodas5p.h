@@ -49,11 +49,19 @@ static const double iop_rodas_dense[3][8] = {
      -59.78993625266729, -0.15582684282751913, 4.883087185713722},
 };
 
+static void iop_set_rodas(iop_combinations *c, int64_t size) {
+    for (int64_t s = 0; s < 8; s++) {
+        iop_set_combination(&c->rodas_state[s], iop_rodas_a[s], s, size);
+        iop_set_combination(&c->rodas_rate[s], iop_rodas_c[s], s, size);
+    }
+    for (int64_t m = 0; m < 3; m++) iop_set_combination(&c->rodas_dense[m], iop_rodas_dense[m], 8, size);
+}
+
 /* Tries a step from z to z_new with the Jacobian kept by flow->linearise() at (t, z) and the derivative there in `rate`.
  * `u` receives the eight increments; `work` holds one z.  Returns the norm of the error, infinite where a stage is not
  * defined or the matrix is singular. */
-static double iop_rodas_step(iop_flow *flow, double t, double h, const double *z, const double *rate, double *z_new,
-                             double *u, double *work) {
+static double iop_rodas_step(const iop_combinations *c, iop_flow *flow, double t, double h, const double *z,
+                             const double *rate, double *z_new, double *u, double *work) {
     const int64_t size = flow->size;
     if (flow->factorise(flow, 1 / (iop_rodas_gamma * h))) return INFINITY;
     for (int64_t s = 0; s < 8; s++) {
@@ -61,10 +69,9 @@ static double iop_rodas_step(iop_flow *flow, double t, double h, const double *z
         if (s == 0) {
             memcpy(increment, rate, size * sizeof(double));
         } else {
-            memcpy(work, z, size * sizeof(double));
-            iop_add_stages(size, 1, iop_rodas_a[s], s, u, work);
+            iop_combine(&c->rodas_state[s], size, 1, u, z, work);
             flow->evaluate(flow, t + iop_rodas_nodes[s] * h, work, increment);
-            iop_add_stages(size, 1 / h, iop_rodas_c[s], s, u, increment);
+            iop_combine(&c->rodas_rate[s], size, 1 / h, u, increment, increment);
         }
         flow->solve(flow, iop_rodas_time[s] * h, increment);
         if (!iop_finite(increment, flow->primary)) return INFINITY;
@@ -75,9 +82,8 @@ static double iop_rodas_step(iop_flow *flow, double t, double h, const double *z
 }
 
 /* Coefficients of the interpolant over an accepted step: three rows of z. */
-static void iop_rodas_prepare(int64_t size, const double *u, double *dense) {
-    memset(dense, 0, 3 * size * sizeof(double));
-    for (int64_t m = 0; m < 3; m++) iop_add_stages(size, 1, iop_rodas_dense[m], 8, u, dense + m * size);
+static void iop_rodas_prepare(const iop_combinations *c, int64_t size, const double *u, double *dense) {
+    for (int64_t m = 0; m < 3; m++) iop_combine(&c->rodas_dense[m], size, 1, u, NULL, dense + m * size);
 }
 
 /* result = z(t + x h) for 0 <= x <= 1. */

@@ -1,4 +1,4 @@
-"""The TensorFlow face: tensors in, a tensor out. The op is in tensorflow_op.py, derivatives are in tensorflow_rules.py."""
+"""The TensorFlow face: tensors in, a tensor out. The op is in tensorflow_op.py, its rules in tensorflow_rules.py."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _computed(expression: Any, known: dict[sp.Basic, Any]) -> Any:
     if isinstance(expression, sp.Not):
         return tf.logical_not(*arguments)
     for table in (_RELATIONS, FUNCTIONS):
-        for kind, function in table.items():  # type: ignore[attr-defined]
+        for kind, function in table.items():
             if type(expression) is kind:
                 return function(*arguments)
     raise UnsupportedExpressionError(
@@ -176,16 +176,21 @@ def _reduced(function: Callable[[Any, Any], Any], arguments: Sequence[Any]) -> A
 
 def rows_of(tensors: Sequence[Any], groups: Sequence[Sequence[Any]], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """Numbers of several arrays as tensors of the batch shape alone, one for each Symbol of the groups."""
-    rows = []
+    rows: list[Any] = []
     for tensor, group, shape in zip(tensors, groups, shapes):
         rows.extend([tensor] if shape == () else tf.unstack(_flat(tensor, shape), len(group), axis=-1))
     return rows
 
 
 def array_of(rows: Sequence[Any], shape: tuple[int, ...], batch: Any) -> Any:
-    """An array from its numbers: what :func:`rows_of` takes apart, for a dynamic batch shape."""
+    """An array from its numbers: the reverse of :func:`rows_of`."""
     full = [tf.broadcast_to(row, batch) for row in rows]
-    return full[0] if shape == () else tf.reshape(tf.stack(full, axis=-1), tf.concat([batch, shape], axis=0))
+    return full[0] if shape == () else tf.reshape(tf.stack(full, axis=-1), joined(batch, shape))
+
+
+def joined(batch: Any, shape: tuple[int, ...]) -> Any:
+    """Batch shape, a tuple or a tensor, followed by a shape."""
+    return (*batch, *shape) if isinstance(batch, tuple) else tf.concat([batch, shape], axis=0)
 
 
 def _flat(tensor: Any, shape: tuple[int, ...]) -> Any:

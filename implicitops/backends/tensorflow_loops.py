@@ -13,10 +13,11 @@ from typing import Any
 
 import sympy as sp
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2
 
-from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node
-from implicitops.backends.tensorflow_expressions import array_of, evaluate, rows_of
+from implicitops.backends.tensorflow_anchor import anchored, captured, unrecorded
+from implicitops.backends.tensorflow_bridge import Node, batch_shape
+from implicitops.backends.tensorflow_expressions import array_of, evaluate, joined, rows_of
+from implicitops.backends.tensorflow_op import shape_of
 from implicitops.calculus import Evaluate, Operation, Solve
 from implicitops.calculus.equations import equations_of
 from implicitops.calculus.scalar_root import ScalarRootRule
@@ -26,9 +27,6 @@ from implicitops.codegen import Bundle
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.root import Root
 from implicitops.status import ArgumentError
-
-#: Type of the node to which derivative rules are attached, known to no other library by this name.
-OP = "ImplicitopsAnchor"
 
 #: How often a Newton step may be halved.
 HALVINGS = 8
@@ -54,14 +52,22 @@ def make(node: Node, inputs: Sequence[Any], why: str) -> list[Any]:
             f"{what} cannot be compiled by XLA: {why}. Without machine code XLA can compile a Root that has a finite "
             "bracket or a guess, and a FixedPoint; for others leave jit_compile away."
         )
-    batch = tf.shape(sum(_without_core(x, core) for x, core in zip(inputs, node.input_shapes)))
-    return anchored(node, inputs, compute([tf.stop_gradient(x) for x in inputs], batch))
+    inputs = [captured(x) for x in inputs]
+    with unrecorded():
+        outputs = compute(inputs, _batch(node, inputs))
+    return anchored(node, inputs, outputs, node.n_outputs)
 
 
-def _without_core(x: Any, core: Sequence[int]) -> Any:
-    for _ in core:
-        x = x[..., 0]
-    return x
+def _batch(node: Node, inputs: Sequence[Any]) -> Any:
+    """Common batch shape: a tuple if it is known, else a tensor."""
+    static = batch_shape(node, [shape_of(x) for x in inputs])
+    if static is not None and None not in static:
+        return static
+    leads = [tf.shape(x)[: tf.rank(x) - len(core)] for x, core in zip(inputs, node.input_shapes)]
+    batch = leads[0]
+    for lead in leads[1:]:
+        batch = tf.broadcast_dynamic_shape(batch, lead)
+    return batch
 
 
 def _computer(operation: Operation) -> Callable[[Sequence[Any], Any], list[Any]] | None:
@@ -70,7 +76,7 @@ def _computer(operation: Operation) -> Callable[[Sequence[Any], Any], list[Any]]
         return lambda inputs, batch: _evaluated(operation, inputs, batch)
     if isinstance(operation, Factorise):  # LinearSolve below needs none
         shape = operation.output_shapes[0]
-        return lambda inputs, batch: [tf.zeros(tf.concat([batch, shape], axis=0), tf.float64)]
+        return lambda inputs, batch: [tf.zeros(joined(batch, shape), tf.float64)]
     if isinstance(operation, LinearSolve):
         return lambda inputs, batch: _linear_solve(operation, inputs, batch)
     problem: Any = getattr(operation, "problem", None)
@@ -115,7 +121,7 @@ def _linear_solve(operation: LinearSolve, inputs: Sequence[Any], batch: Any) -> 
     bundle = equations.jacobian_bundle()
     entries = evaluate(bundle, [*values[-n:], *values[:-n]])
     matrix = _matrix(entries, equations.jacobian_pattern, n, batch)
-    right = tf.broadcast_to(inputs[-1], tf.concat([batch, [n]], axis=0))
+    right = tf.broadcast_to(inputs[-1], joined(batch, (n,)))
     return [tf.linalg.solve(matrix, right[..., None], adjoint=operation.transposed)[..., 0]]
 
 
@@ -129,6 +135,13 @@ def _parameters(problem: Any, inputs: Sequence[Any]) -> list[Any]:
 
 def _small(step: Any, x: Any, options: Any, k: int = 0) -> Any:
     return tf.abs(step) <= options.rtol * tf.abs(x) + options.atol[k]
+
+
+def _invariants(batch: Any, *cores: tuple[int, ...]) -> tuple[Any, ...]:
+    """What is known of the shapes of a loop's variables."""
+    if isinstance(batch, tuple):
+        return tuple(tf.TensorShape((*batch, *core)) for core in cores)
+    return (tf.TensorShape(None),) * len(cores)
 
 
 def _bracketed(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
@@ -163,6 +176,7 @@ def _bracketed(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
         lambda low, high, x, done: tf.reduce_any(is_valid & ~done),
         advance,
         (low, high, start, tf.zeros(batch, tf.bool)),
+        shape_invariants=_invariants(batch, (), (), (), ()),
         maximum_iterations=max(options.max_steps, 100),
     )
     f, slope = value_and_slope(x)
@@ -175,7 +189,7 @@ def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
     """Root of a system from a guess, by Newton's method with step halving; NaN where it does not converge."""
     parameters, equations, options = _parameters(problem, inputs), equations_of(problem), problem.options
     n, bundle = equations.n, equations.residual_bundle()
-    shape = tf.concat([batch, [n]], axis=0)
+    shape = joined(batch, (n,))
     bounds = tf.constant([[float(end) for end in pair] for pair in problem.domain], tf.float64)
 
     def residual(x: Any) -> tuple[Any, Any]:
@@ -211,33 +225,9 @@ def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
         lambda x, done: tf.reduce_any(~done),
         advance,
         (array_of(start_values, (n,), batch), tf.zeros(batch, tf.bool)),
+        shape_invariants=_invariants(batch, (n,), ()),
         maximum_iterations=options.max_steps,
     )
     done &= tf.math.is_finite(size(x))
     x = tf.where(done[..., None], x, math.nan + tf.zeros(shape, tf.float64))
     return [x if problem.is_vector else x[..., 0]]
-
-
-# -- derivatives ------------------------------------------------------------------------------------------------------
-
-
-def anchored(node: Node, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
-    """Outputs with the derivatives of a node.
-
-    They pass through an operation of XLA that changes nothing and that TensorFlow gives no rule of its own, neither for
-    derivatives nor for loops: a rule of ours can therefore not be lost unnoticed.
-    """
-    from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
-    from tensorflow.python.eager import execute
-
-    from implicitops.backends.tensorflow_xla import unrecorded
-
-    graph = tf.compat.v1.get_default_graph()
-    operands = [x if getattr(x, "graph", None) is graph else tf.identity(x) for x in (*inputs, *outputs)]
-    with unrecorded():
-        passed = xla_optimization_barrier(operands)
-    op = passed[0].op
-    op._set_attr("_gradient_op_type", attr_value_pb2.AttrValue(s=OP.encode()))
-    op._set_attr(NAME_ATTRIBUTE, attr_value_pb2.AttrValue(s=node.name.encode()))
-    execute.record_gradient(OP, operands, ("operation", node.name), passed)
-    return list(passed[len(inputs) :])

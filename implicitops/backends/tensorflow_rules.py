@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
-from implicitops.backends import tensorflow_loops, tensorflow_xla
+from implicitops.backends import tensorflow_anchor, tensorflow_xla
 from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Missing, Node, node_of, recall
 from implicitops.backends.tensorflow_op import OP, apply, make
 from implicitops.calculus import Operation, Program, Solve
@@ -29,6 +30,7 @@ class Made:
     node : Node
     inputs, known, outputs : sequences of tensors
     want_all : callable that has the outputs computed that so far are not, and says whether they are
+    is_attached : bool, it computed nothing, but gives all outputs their derivatives
     """
 
     node: Node
@@ -36,11 +38,13 @@ class Made:
     known: Sequence[Any]
     outputs: Sequence[Any]
     want_all: Callable[[], bool]
+    is_attached: bool
 
     @property
     def is_value(self) -> bool:
         """Whether only the first output has a derivative: the others were computed to express it."""
-        return isinstance(self.node.operation, Sensitivities) and not self.known and self.node.operation.order == 1
+        operation = self.node.operation
+        return isinstance(operation, Sensitivities) and operation.order == 1 and not self.is_attached
 
     def pull(self, cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the inputs; None where a derivative is zero."""
@@ -118,7 +122,7 @@ def made(op: Any) -> Made:
             op._set_attr("n_wanted", attr_value_pb2.AttrValue(i=node.n_outputs))
         return True
 
-    return Made(node, inputs[:n], inputs[n:], list(op.outputs), want_all)
+    return Made(node, inputs[:n], inputs[n:], list(op.outputs), want_all, len(inputs) > n)
 
 
 def made_for_xla(outputs: Sequence[Any], inputs: Sequence[Any]) -> Made:
@@ -126,22 +130,28 @@ def made_for_xla(outputs: Sequence[Any], inputs: Sequence[Any]) -> Made:
     op = outputs[0].op
     node = tensorflow_xla.node_in(op)
     n = 1 + len(node.input_shapes)
-    return Made(node, inputs[1:n], inputs[n:], outputs, lambda: tensorflow_xla.want_all(op, node.n_outputs))
+    want_all = partial(tensorflow_xla.want_all, op, node.n_outputs)
+    return Made(node, inputs[1:n], inputs[n:], outputs, want_all, len(inputs) > n)
 
 
-def made_by_loops(name: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Made:
-    """Of what passes on the result of TensorFlow's own loops together with what it was computed from."""
+def made_elsewhere(name: str, n_wanted: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> Made:
+    """Of what passes on results of TensorFlow or Python together with what they were computed from."""
     node = recall(name)
     n = len(node.input_shapes)
-    return Made(node, inputs[:n], inputs[n:], outputs[n:], lambda: True)
+    return Made(node, inputs[:n], inputs[n:], outputs[n:], lambda: n_wanted == node.n_outputs, n_wanted < 0)
 
 
 def made_from_attributes(attributes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Made:
     """Of our op, in forward mode, which sees none of the graph and cannot change what it computes."""
-    pairs = dict(zip(attributes[::2], attributes[1::2]))
+    pairs = _attributes(attributes)
     node = recall(_text(pairs["operation"]), pairs.get("pickled", b""))
     n, wanted = len(node.input_shapes), int(pairs["n_wanted"])
-    return Made(node, inputs[:n], inputs[n:], outputs, lambda: wanted == node.n_outputs)
+    return Made(node, inputs[:n], inputs[n:], outputs, lambda: wanted == node.n_outputs, len(inputs) > n)
+
+
+def _attributes(attributes: Sequence[Any]) -> dict[str, Any]:
+    """Attributes on a tape, where names and values alternate."""
+    return dict(zip(attributes[::2], attributes[1::2]))
 
 
 def _text(name: Any) -> str:
@@ -161,11 +171,14 @@ def _pull_for_xla(op: Any, *cotangents: Any) -> list[Any]:
     return [None, *made_for_xla(list(op.outputs), list(op.inputs)).pull(cotangents)]
 
 
-@tf.RegisterGradient(tensorflow_loops.OP)
-def _pull_for_loops(op: Any, *cotangents: Any) -> list[Any]:
-    passed = list(op.outputs)
-    name = passed[0].op.get_attr(NAME_ATTRIBUTE).decode()
-    there = made_by_loops(name, list(op.inputs), passed)
+@tf.RegisterGradient(tensorflow_anchor.OP)
+def _pull_elsewhere(op: Any, *cotangents: Any) -> list[Any]:
+    if isinstance(op, tf.Operation):
+        name, wanted = op.get_attr(NAME_ATTRIBUTE).decode(), op.get_attr(tensorflow_anchor.WANTED_ATTRIBUTE)
+    else:
+        attributes = _attributes(op.attrs)
+        name, wanted = attributes["operation"], attributes["n_wanted"]
+    there = made_elsewhere(name, wanted, list(op.inputs), list(op.outputs))
     return there.pull(cotangents[len(there.inputs) :])
 
 
@@ -177,8 +190,9 @@ def _push_for_xla(attributes: Any, inputs: Any, outputs: Any, tangents: Any) -> 
     return made_from_attributes(attributes, inputs[1:], outputs).push(tangents[1:])
 
 
-def _push_for_loops(attributes: Any, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
-    there = made_by_loops(attributes[1], inputs, outputs)
+def _push_elsewhere(attributes: Any, inputs: Any, outputs: Any, tangents: Any) -> list[Any]:
+    pairs = _attributes(attributes)
+    there = made_elsewhere(pairs["operation"], pairs["n_wanted"], inputs, outputs)
     return [*[None] * len(there.inputs), *there.push(tangents[: len(there.inputs)])]
 
 
@@ -188,7 +202,7 @@ def register_forward_mode() -> None:
     The table of special cases is the regular place, but what is in it runs inside a tf.function of its own, whose own
     derivatives are transposed again: that would need one order of derivative more than there is to compute.
     """
-    rules = {OP: _push, tensorflow_xla.OP: _push_for_xla, tensorflow_loops.OP: _push_for_loops}
+    rules = {OP: _push, tensorflow_xla.OP: _push_for_xla, tensorflow_anchor.OP: _push_elsewhere}
     try:
         from tensorflow.python import pywrap_tfe
         from tensorflow.python.eager import forwardprop
@@ -264,10 +278,11 @@ def _stacked(node: Node, pfor_input: Any, first: int) -> tuple[list[Any], list[A
     return with_loop_axis(tensors[:n], is_stacked[:n], node.input_shapes), tensors[n:]
 
 
-def _in_a_loop_for_loops(pfor_input: Any) -> list[Any]:
+def _in_a_loop_elsewhere(pfor_input: Any) -> list[Any]:
     node = recall(pfor_input.op.get_attr(NAME_ATTRIBUTE).decode())
     inputs, known = _stacked(node, pfor_input, 0)
-    return [*inputs, *tensorflow_loops.anchored(node, inputs, known)]
+    wanted = pfor_input.op.get_attr(tensorflow_anchor.WANTED_ATTRIBUTE)
+    return [*inputs, *tensorflow_anchor.anchored(node, inputs, known, wanted)]
 
 
 def register_vectorisation() -> None:
@@ -293,7 +308,7 @@ def register_vectorisation() -> None:
 
     register(OP, _in_a_loop, lambda op: True)
     register("XlaCustomCallV2", _in_a_loop_for_xla, tensorflow_xla.is_ours)
-    register("XlaOptimizationBarrier", _in_a_loop_for_loops, tensorflow_xla.is_ours)
+    register("IdentityN", _in_a_loop_elsewhere, tensorflow_xla.is_ours)
 
 
 register_vectorisation()

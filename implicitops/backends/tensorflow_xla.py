@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
+from implicitops.backends.tensorflow_anchor import captured, set_attributes, unrecorded
 from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node, batch_shape, known_length, recall
 from implicitops.backends.tensorflow_op import library, shape_of
 from implicitops.calculus.operation import Shape, resolved
@@ -137,10 +138,7 @@ def _custom_call(node: Node, ticket: np.ndarray, operands: Sequence[Any], shapes
     from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_custom_call_v2
     from tensorflow.python.eager import execute
 
-    # What comes from another graph is captured here, where tapes see it.
-    graph = tf.compat.v1.get_default_graph()
-    operands = [x if getattr(x, "graph", None) is graph else tf.identity(x) for x in operands]
-    operands = [tf.constant(ticket), *operands]
+    operands = [tf.constant(ticket), *map(captured, operands)]
     with unrecorded():
         outputs = xla_custom_call_v2(
             operands=operands,
@@ -150,23 +148,11 @@ def _custom_call(node: Node, ticket: np.ndarray, operands: Sequence[Any], shapes
             result_dtypes=[tf.float64] * len(shapes),
             result_shapes=shapes,
         )
-    # By these a derivative is ours although the op is TensorFlow's: for graphs, and for tapes.
-    op = outputs[0].op
-    op._set_attr("_gradient_op_type", attr_value_pb2.AttrValue(s=OP.encode()))
-    op._set_attr(NAME_ATTRIBUTE, attr_value_pb2.AttrValue(s=node.name.encode()))
+    set_attributes(outputs[0].op, OP, {NAME_ATTRIBUTE: node.name})
     for output, shape in zip(outputs, shapes):
         output.set_shape(shape)
     execute.record_gradient(OP, operands, ("operation", node.name, "n_wanted", int(ticket[0])), outputs)
     return list(outputs)
-
-
-def unrecorded() -> Any:
-    """What is made in this context is on no tape."""
-    try:
-        from tensorflow.python.eager.record import stop_recording
-    except ImportError:  # before TensorFlow 2.13
-        from tensorflow.python.eager.tape import stop_recording
-    return stop_recording()
 
 
 # -- reading a node that was made -------------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ class MapBundles:
         moved = self.tape.forward(self.entries(), dict(zip(self.point.moving, k)))
         return self.tape.bundle((*self.point.symbols, *k), moved)
 
+    def variational_bundle(self) -> Bundle:
+        """(t, y, q, S) to the values and their total derivatives by the parameters, where the y have the derivatives S."""
+        n, p = len(self.point.states), len(self.point.parameters)
+        s = sp.symbols(f"s0:{n * p}", real=True)
+        columns = []
+        for j, parameter in enumerate(self.point.parameters):
+            direction = {state: s[i * p + j] for i, state in enumerate(self.point.states)}
+            columns.append(self.tape.forward(self.values, {**direction, parameter: sp.S.One}))
+        rates = [columns[j][i] for i in range(len(self.values)) for j in range(p)]
+        return self.tape.bundle((*self.point.symbols, *s), (*self.values, *rates))
+
     def third_bundle(self) -> Bundle:
         """(t, y, q, u, v, kt, k, ku, kv) to the derivative of D2g[u, v] where t moves along kt and y along k.
 

@@ -66,11 +66,47 @@ def _without_cancellation(node: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     if any(new is not old for new, old in zip(arguments, node.args)):
         node = node.func(*arguments)
     if isinstance(node, sp.Add):
-        return _expanded_where(node, symbol, sp.S.Zero)
+        return _with_differences(_expanded_where(node, symbol, sp.S.Zero), symbol)
     if isinstance(node, sp.log) and len(node.args) == 1:  # log(1 + u) becomes log1p
         argument = _expanded_where(node.args[0], symbol, sp.S.One)
         return node if argument is node.args[0] else sp.log(argument, evaluate=False)
     return node
+
+
+def _with_differences(node: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+    """Sum in which f(a + s) - f(a) is written without cancellation, for functions f with an addition theorem."""
+    terms = list(sp.Add.make_args(node))
+    for term in sp.Add.make_args(node):
+        if symbol not in term.free_symbols:
+            continue
+        factors = [factor for factor in sp.Mul.make_args(term) if symbol in factor.free_symbols]
+        at_end = term.subs(symbol, 0)
+        if len(factors) != 1 or -at_end not in terms:
+            continue
+        difference = _difference(factors[0], symbol)
+        if difference is not None:
+            terms.remove(term)
+            terms.remove(-at_end)
+            terms.append(sp.Mul(term / factors[0], difference))
+    return sp.Add(*terms)
+
+
+def _difference(function: sp.Expr, symbol: sp.Symbol) -> sp.Expr | None:
+    """f(a + s) - f(a) for f(a + s) with s = 0 where a Symbol is 0, or None."""
+    argument = function.args[0]
+    a = argument.subs(symbol, 0)
+    s = sp.expand(argument - a)
+    if isinstance(function, sp.exp):
+        return sp.exp(a) * (sp.exp(s) - 1)
+    if isinstance(function, sp.cos):
+        return -2 * sp.sin(a + s / 2) * sp.sin(s / 2)
+    if isinstance(function, sp.sin):
+        return 2 * sp.cos(a + s / 2) * sp.sin(s / 2)
+    if isinstance(function, sp.log) and len(function.args) == 1:
+        return sp.log(1 + s / a)
+    if isinstance(function, sp.Pow) and function.exp == sp.S.Half:
+        return s / (sp.sqrt(argument) + sp.sqrt(a))
+    return None
 
 
 def _expanded_where(node: sp.Expr, symbol: sp.Symbol, value: sp.Expr) -> sp.Expr:

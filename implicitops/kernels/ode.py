@@ -16,6 +16,10 @@ from implicitops.kernels.bundles import compiled, sizes
 #: Names of the methods in the order of their codes in csrc/ode.h.
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
+#: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the entries
+#: of the Jacobian, which the processor does in vectors, and compile in less time.
+STRAIGHT = 64
+
 #: Solves that keep a thread busy for about a tenth of a millisecond.
 GRAIN = 4
 
@@ -46,6 +50,7 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         changes=[_map(change, f"{key}/change{k}", order) for k, change in enumerate(functions.changes)],
         outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order),
         directional=compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
+        variational=_variational(functions.rhs, f"{key}/rhs/variational", order),
         third=_third(functions.rhs, f"{key}/rhs/third", order),
         moments=compiled(f"{key}/moments{max(order, first)}", lambda: functions.moments_bundle(max(order, first))),
         regimes=compiled(f"{key}/regimes", functions.regimes_bundle) if functions.switching.switches else None,
@@ -73,6 +78,11 @@ def _map(bundles: MapBundles, key: str, order: int) -> Any:
         entries=bundles.pattern(bundles.point.states),
         parameter_entries=bundles.pattern(bundles.point.parameters),
     )
+
+
+def _variational(bundles: MapBundles, key: str, order: int) -> Any:
+    size = len(bundles.point.states) * len(bundles.point.parameters)
+    return compiled(key, bundles.variational_bundle) if order == 1 and size <= STRAIGHT else None
 
 
 def _third(bundles: MapBundles, key: str, order: int) -> Any:

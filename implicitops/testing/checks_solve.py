@@ -213,7 +213,7 @@ def determinism(problem: Problem, case: Case, order: int) -> Check:
         if get_num_threads() != before:
             set_num_threads(before)
     for other in results[1:]:
-        if not (same_bits(results[0].value, other.value) and same_bits(results[0].jacobian, other.jacobian)):  # type: ignore[arg-type]
+        if not (same_bits(results[0].value, other.value) and same_bits(results[0].jacobian, other.jacobian)):
             return Check(name, False, reason="one thread and three threads differ")
     return Check(name, True)
 

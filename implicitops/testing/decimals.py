@@ -89,10 +89,10 @@ def _as_half_power(node: sp.Pow) -> sp.Expr:
     return sp.Function("half_power")(node.base, node.exp.p)
 
 
-def _one_by_one(function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     """Function of arrays that chooses between cases for each element."""
 
-    def choose(*given: Any) -> Sequence[Any]:
+    def choose(*given: Any) -> Any:
         arrays = np.broadcast_arrays(*(np.asarray(g, dtype=object) for g in given))
         if arrays[0].ndim == 0:
             return function(*given)
@@ -113,7 +113,13 @@ def _functions() -> dict[str, Any]:
         for name in dir(mpmath)
         if not name.startswith("_") and callable(getattr(mpmath, name)) and not isinstance(getattr(mpmath, name), type)
     }
-    own = {"exp": Decimal.exp, "sqrt": Decimal.sqrt, "log": _logarithm, "sin": _sine, "cos": _cosine}
+    own: dict[str, Callable[..., Decimal]] = {
+        "exp": Decimal.exp,
+        "sqrt": Decimal.sqrt,
+        "log": _logarithm,
+        "sin": _sine,
+        "cos": _cosine,
+    }
     functions = {**wrapped, **{name: _elementwise(function) for name, function in own.items()}, "mpf": Decimal}
     functions["half_power"] = lambda base, twice: functions["sqrt"](base) ** twice
     return functions

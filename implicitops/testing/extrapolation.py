@@ -1,12 +1,13 @@
 """Extrapolation of the explicit midpoint rule, in numbers of any kind: few lines, any order, any precision.
 
-For references, not for use: every step is as long, and of as high an order, as it must be for what is asked of one
-solution, and the same steps are then repeated for its neighbours. So the answer is a smooth function of whatever the
-right-hand side depends on, and differences of it are derivatives. A stiff problem needs too many steps.
+For references, not for use: every step is as long, and of as high an order, as it must be for a solution and its
+derivatives, which are differences of neighbouring solutions that take the same steps. So the answer is a smooth
+function of whatever the right-hand side depends on. A stiff problem needs too many steps.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,27 +78,37 @@ def _next_row(previous: list[np.ndarray], value: np.ndarray, j: int) -> list[np.
     return row
 
 
+@dataclass
+class Control:
+    """What decides on the length of steps.
+
+    Parameters
+    ----------
+    measure : callable (states) returning (n, 1 + k) numbers for each state: itself, and what else must be as precise
+    tolerance : number, the limit of their errors, relative to each and to its state
+    allowance : int, evaluations of the right-hand side that may still be made; counted down
+    columns : pair of int, as :data:`COLUMNS`
+    guess : float, length in time of the next step
+    """
+
+    measure: Callable[[np.ndarray], np.ndarray]
+    tolerance: Any
+    allowance: int
+    columns: tuple[int, int] = COLUMNS
+    guess: float = math.inf
+
+
 def chosen_steps(
-    rate: Rate,
-    start: Any,
-    y: np.ndarray,
-    duration: Any,
-    guess: float,
-    tolerance: Any,
-    allowance: list[int],
-    columns: tuple[int, int] = COLUMNS,
+    rate: Rate, start: Any, y: np.ndarray, duration: Any, control: Control
 ) -> tuple[list[Step], np.ndarray]:
-    """Steps from 0 to 1 of a stretch of time whose errors are below a tolerance, relative to each state.
+    """Steps from 0 to 1 of a stretch of time whose errors are within limits.
 
     Parameters
     ----------
     rate : callable (t, y)
-    start, duration : where the stretch begins, and how long it takes
-    y : states at the beginning
-    guess : float, length of the first step in time
-    tolerance : number
-    allowance : list of one int, evaluations of ``rate`` that may still be made; counted down
-    columns : pair of int, as :data:`COLUMNS`
+    start, duration : numbers or arrays (points,), where the stretch begins, and how long it takes
+    y : states (n, points) at the beginning
+    control : Control
 
     Returns
     -------
@@ -107,16 +118,16 @@ def chosen_steps(
     ------
     TooManySteps : the allowance is used up, or steps have become too short to move on
     """
-    few, most = columns
+    few, whole = control.columns[0], float(abs(np.ravel(duration)[0]))
     steps: list[Step] = []
     done, length = 0.0, 1.0
-    if duration == 0:
-        return [Step(0.0, 1.0, 0)], y
-    while length * float(abs(duration)) > guess:
+    if whole == 0:
+        steps.append(Step(0.0, 1.0, 0))
+        return steps, repeated(rate, start, y, duration, steps)
+    while length * whole > control.guess:
         length /= 2
     while done < 1:
-        t = start + _part(duration, done)
-        used, end = _converged(rate, t, y, _part(duration, length), tolerance, allowance, most)
+        used, end = _converged(rate, start + _part(duration, done), y, _part(duration, length), control)
         if used == 0:
             length /= 2
             if length < SHORTEST:
@@ -127,6 +138,7 @@ def chosen_steps(
         # Lengths are powers of two that end where a longer one could begin, so that the last step ends at 1.
         if used < few and done / (2 * length) % 1 == 0 and done + 2 * length <= 1:
             length *= 2
+    control.guess = 2 * steps[-1].length * whole
     return steps, y
 
 
@@ -136,23 +148,24 @@ def _part(duration: Any, fraction: float) -> Any:
     return duration * numerator / denominator
 
 
-def _converged(
-    rate: Rate, t: Any, y: np.ndarray, length: Any, tolerance: Any, allowance: list[int], most: int
-) -> tuple[int, np.ndarray]:
+def _converged(rate: Rate, t: Any, y: np.ndarray, length: Any, control: Control) -> tuple[int, np.ndarray]:
     """Columns after which a step has converged and its end, or 0 if it has not."""
     first, row = rate(t, y), [y]
-    for j in range(1, most + 1):
-        allowance[0] -= 2 * j
-        if allowance[0] < 0:
+    here = abs(control.measure(y))
+    found = here
+    for j in range(1, control.columns[1] + 1):
+        control.allowance -= 2 * j
+        if control.allowance < 0:
             raise TooManySteps
         try:
-            last, row = row, _next_row(row, midpoint(rate, t, y, first, length, 2 * j), j)
+            row = _next_row(row, midpoint(rate, t, y, first, length, 2 * j), j)
+            last, found = found, control.measure(row[-1])
         except ArithmeticError:  # the step is so long that it leaves where the rate is defined
             return 0, y
         if j > 2:
-            size = np.maximum(abs(y), abs(row[-1]))
-            error = abs(row[-1] - last[-1])
-            if np.all(error <= tolerance * size):
+            size, error = np.maximum(here, abs(found)), abs(np.subtract(found, last))
+            size = size + size[:, :1]
+            if np.all(error <= control.tolerance * size):
                 return j, row[-1]
             # What is not finite, or grows, comes of a step that is too long.
             if not np.all(error <= 1000 * size + (size == 0)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import mpmath
@@ -154,7 +154,7 @@ def flattened(point: Point) -> tuple[float, ...]:
     return tuple(float(v) for item in point for v in (item if isinstance(item, tuple) else (item,)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _reference(case: IntegralCase, point: tuple[float, ...], order: int) -> IntegralReference:
     function = _as_function(case.exact, case.flat_params)
     with mpmath.workdps(digits_for(point)):
@@ -162,7 +162,7 @@ def _reference(case: IntegralCase, point: tuple[float, ...], order: int) -> Inte
 
 
 def _as_function(exact: Any, params: tuple[sp.Symbol, ...]) -> Exact:
-    return exact if callable(exact) else sp.lambdify(params, exact, modules="mpmath")  # type: ignore[no-any-return]
+    return exact if callable(exact) else sp.lambdify(params, exact, modules="mpmath")
 
 
 def _as_sequence(values: Any) -> Sequence[Any]:
@@ -221,9 +221,9 @@ def integral(
 
     integrands = (integrand,) if isinstance(integrand, str) else tuple(integrand)
     if isinstance(exact, str):
-        exact = read(exact)  # type: ignore[assignment]
+        exact = read(exact)
     elif exact is not None and not callable(exact):
-        exact = tuple(read(text) for text in exact)  # type: ignore[assignment]
+        exact = tuple(read(text) for text in exact)
     return IntegralCase(
         name,
         tuple(read(text, **{str(variable): variable}) for text in integrands),

@@ -42,7 +42,7 @@ def gamma_and_beta() -> list[IntegralCase]:
                  lambda s, x: mpmath.gamma(s + 1) * mpmath.polylog(s + 1, mpmath.exp(-x)).real,
                  "infinite, endpoint singularity, overflow", "DLMF 25.12"),
         integral("Debye function of order 3", "t**3/(exp(t) - 1)", ("t", 0, "x"), "x", [0.5, 5.0], _debye,
-                 "removable, moving limit", "DLMF 27.1 of Abramowitz & Stegun (1964)"),
+                 "removable, moving limit", "Abramowitz & Stegun (1964), 27.1"),
         integral("Clausen function", "-log(2*sin(t/2))", ("t", 0, "x"), "x", [1.0, 2.5],
                  lambda x: mpmath.clsin(2, x), "endpoint singularity, moving limit", "DLMF 25.12"),
     ]  # fmt: skip
@@ -61,9 +61,9 @@ def _debye(x: Any) -> Any:
 
 def bessel() -> list[IntegralCase]:
     """Bessel functions, Struve's and Airy's; Bessel functions in the integrand."""
-    third = "cos(2*t - x*sin(t))/pi"
+    order_two = "cos(2*t - x*sin(t))/pi"
     return [
-        integral("Bessel J of order 2", third, ("t", 0, "pi"), "x", [1.0, 30.0], "besselj(2, x)", "oscillatory",
+        integral("Bessel J of order 2", order_two, ("t", 0, "pi"), "x", [1.0, 30.0], "besselj(2, x)", "oscillatory",
                  "DLMF 10.9"),
         integral("Bessel J by Poisson", "(1 - t**2)**(nu - 1/2)*cos(x*t)", _UNIT, "nu x", [(0.8, 2.0), (3.0, 10.0)],
                  lambda nu, x: mpmath.sqrt(mpmath.pi) / 2 * mpmath.gamma(nu + 0.5) * (2 / x) ** nu

@@ -64,7 +64,8 @@ def whole_line() -> list[IntegralCase]:
                  "pi/cosh(pi*k/2)", "doubly infinite, oscillatory, overflow, cancellation", _TABLE),
         integral("quartic weight", "exp(-x**4 - p*x**2)", _LINE, "p", [1.0, 4.0],
                  "sqrt(p)/2*exp(p**2/8)*besselk(1/4, p**2/8)", "doubly infinite", _TABLE),
-        integral("marginal of two Gaussians", convolution, _LINE, "y m s t", [(1.0, 0.5, 0.8, 1.5), (0.3, -0.2, 2.0, 0.1)],
+        integral("marginal of two Gaussians", convolution, _LINE, "y m s t",
+                 [(1.0, 0.5, 0.8, 1.5), (0.3, -0.2, 2.0, 0.1)],
                  "exp(-(y - m)**2/(2*(s**2 + t**2)))/sqrt(2*pi*(s**2 + t**2))", "doubly infinite", "textbook"),
         integral("Black-Scholes", payoff, _LINE, "S K v T", market, call, "doubly infinite, kink, moving breakpoint",
                  "Black & Scholes, Journal of Political Economy 81 (1973)", breakpoints=[f"v*sqrt(T) - {spread}"]),
@@ -78,8 +79,8 @@ def oscillatory_tails() -> list[IntegralCase]:
     """Improper integrals that don't converge absolutely, or whose derivatives don't."""
     tail = "infinite, oscillatory tail, hard"
     return [
-        integral("Dirichlet", "sin(a*x)/x", _HALF_LINE, "a", [1.0, 3.0], "pi/2", f"{tail}, flat, removable", "DLMF 4.26",
-                 derivatives=0),
+        integral("Dirichlet", "sin(a*x)/x", _HALF_LINE, "a", [1.0, 3.0], "pi/2", f"{tail}, flat, removable",
+                 "DLMF 4.26", derivatives=0),
         integral("Laplace's integral", "cos(a*x)/(1 + x**2)", _HALF_LINE, "a", [1.0, 4.0], "pi/2*exp(-a)", tail, _TABLE,
                  derivatives=1),
         integral("Laplace's other integral", "x*sin(a*x)/(1 + x**2)", _HALF_LINE, "a", [1.0, 2.5], "pi/2*exp(-a)",

@@ -18,7 +18,7 @@ import mpmath
 import numpy as np
 
 from implicitops.problems.ode import ODE
-from implicitops.testing.extrapolation import Step, TooManySteps, chosen_steps, repeated
+from implicitops.testing.extrapolation import Control, Step, TooManySteps, chosen_steps, repeated
 from implicitops.testing.ode_path import Path, Stop
 from implicitops.testing.reference import NoReferenceError, Reference, ReferencePoint, within_tolerances
 from implicitops.testing.stencil import Derivatives, Stencil
@@ -35,6 +35,8 @@ N_SAMPLES = 16
 KICK = 1e-5
 #: Relative step of a parameter for derivatives of these effects.
 STEP = 1e-4
+#: Error of a step of these integrations, relative to each state or its derivatives, whichever is larger.
+PRECISION = 1e-5
 #: Few columns make short steps, and one error belongs to each.
 COLUMNS = (5, 8)
 MAX_EVALUATIONS = 20_000
@@ -141,7 +143,8 @@ class _Experiment:
         self.stops, _ = self.path.stops(parameters, times)
         moments = self.path.moments(parameters)
         units = np.append(_units(parameters), 1 / (np.max(times, initial=moments[0] + EPS) - moments[0] or 1.0))
-        self.stencil = Stencil(STEP / units, order)
+        self.scales = 1 / units
+        self.stencil = Stencil(STEP * self.scales, order)
         self.units = np.append(units[:-1], 0.0)  # no error is made in a derivative by an output time
         self.rtol, self.atol = _tolerances(problem)
         self.rng = np.random.default_rng(0)
@@ -179,19 +182,16 @@ class _Experiment:
         return Derivatives(root_mean_square(found.value), root_mean_square(found.jacobian), second)
 
     def _steps(self) -> tuple[list[list[Step]], np.ndarray]:
-        """Steps at the centre of the stencil, and the largest value of each state on the way."""
-        parameters = self.parameters[:, 0]
-        moments, y = self.path.moments(parameters), self.path.initial(parameters)
-        t, largest, allowance, guess = moments[0], abs(y), [MAX_EVALUATIONS], np.inf
-        steps = []
+        """Steps of the whole stencil without errors, and the largest value of each state on the way."""
+        moments, y = self.path.moments(self.parameters), self.path.initial(self.parameters)
+        t, largest, steps = moments[0], abs(y[:, 0]), []
+        control = Control(lambda y: self.stencil.scaled(y, self.scales), PRECISION, MAX_EVALUATIONS, COLUMNS)
         for stop in self.stops:
             then = self._moment(stop, moments)
-            rate = self._rate(stop, parameters)
-            found, y = chosen_steps(rate, t, y, then - t, guess, 1e-7, allowance, COLUMNS)
-            guess = 2 * found[-1].length * abs(float(then - t)) or guess
-            t, largest = then, np.maximum(largest, abs(y))
+            found, y = chosen_steps(self._rate(stop, self.parameters), t, y, then - t, control)
+            t, largest = then, np.maximum(largest, abs(y[:, 0]))
             if stop.kind == "event":
-                y = self.path.change(stop.index, t, y, parameters)
+                y = self.path.change(stop.index, t, y, self.parameters)
             steps.append(found)
         return steps, largest
 

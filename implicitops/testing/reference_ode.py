@@ -16,7 +16,7 @@ import numpy as np
 from implicitops.problems.ode import ODE
 from implicitops.testing.decimals import as_decimal, as_mpf, digits
 from implicitops.testing.differences import digits_for
-from implicitops.testing.extrapolation import Step, TooManySteps, chosen_steps, repeated
+from implicitops.testing.extrapolation import Control, TooManySteps, chosen_steps
 from implicitops.testing.ode_case import OdeCase
 from implicitops.testing.ode_path import Path, Stop
 from implicitops.testing.ode_tolerance import spread
@@ -26,8 +26,8 @@ from implicitops.testing.stencil import Derivatives, Stencil
 DIGITS = 60
 #: Steps of the differences, relative to the variable: derivatives are exact to the square of that.
 STEP = "1e-16"
-#: Error of a step of the reference, relative to each state.
-TRUNCATION = 1e-22
+#: Error of a step of the reference, relative to each state, and to its derivatives where those are larger.
+TRUNCATION = "1e-22"
 #: Evaluations of the right-hand side for one solution: a second or so, for a few states.
 MAX_EVALUATIONS = 40_000
 
@@ -36,9 +36,9 @@ class InitialValueReference:
     """Reference solutions of an :class:`~implicitops.ODE`.
 
     Extrapolation integrates the states from moment to moment (start, events, switches, output times), each time from 0
-    to 1, so that the solution is a smooth function of the parameters whatever the moments depend on. The steps are
-    chosen once and repeated for neighbouring parameters. An output at the very time of an event is the one after it,
-    and its derivatives are those from that side.
+    to 1, so that the solution is a smooth function of the parameters whatever the moments depend on. Neighbouring
+    parameters take the same steps, which are as short as the derivatives need them. An output at the very time of an
+    event is the one after it, and its derivatives are those from that side.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class InitialValueReference:
         point, times = [float(v) for v in variables[:p]], [float(v) for v in variables[p:]]
         with digits(digits_for(point, DIGITS)):
             solution = _Solution(self.path, point, times)
-            found = solution.derivatives(order)
+            found = solution.derivatives(max(order, 1))
             value, jacobian, hessian = (
                 None if d is None else _as_mpf(d.reshape(-1, *d.shape[2:]))
                 for d in (found.value, found.jacobian, found.hessian)
@@ -93,32 +93,25 @@ class _Solution:
         self.path, self.times = path, [as_decimal(t) for t in times]
         self.point = np.array([*map(as_decimal, point), Decimal(0)], dtype=object)
         self.stops, self.one_sided = path.stops(self.point[:-1], times)
-        self.steps: list[list[Step]] = []
-        self._run(self.point, choose=True)
 
     def derivatives(self, order: int) -> Derivatives:
         """Value (T, m), Jacobian and Hessian, by the parameters and the shift."""
-        stencil = Stencil([Decimal(STEP) * (abs(v) or 1) for v in self.point], order)
-        return stencil.derivatives(self._run(self.point[:, None] + stencil.offsets, choose=False))
+        units = np.array([abs(v) or Decimal(1) for v in self.point])
+        stencil = Stencil(units * Decimal(STEP), order)
+        control = Control(lambda y: stencil.scaled(y, units), Decimal(TRUNCATION), MAX_EVALUATIONS)
+        return stencil.derivatives(self._run(self.point[:, None] + stencil.offsets, control))
 
-    def _run(self, variables: np.ndarray, choose: bool) -> np.ndarray:
+    def _run(self, variables: np.ndarray, control: Control) -> np.ndarray:
         parameters, shift = variables[:-1], variables[-1]
         moments = self.path.moments(parameters)
         t, y = moments[0], self.path.initial(parameters)
-        allowance, guess = [MAX_EVALUATIONS], np.inf
         rows: list[Any] = [None] * len(self.times)
-        for k, stop in enumerate(self.stops):
+        for stop in self.stops:
             then = self.path.moment(stop, moments, self.times, shift)
-            rate = self._rate(stop, parameters)
-            if choose:
-                try:
-                    steps, y = chosen_steps(rate, t, y, then - t, guess, as_decimal(TRUNCATION), allowance)
-                except TooManySteps:
-                    raise _too_long(t) from None
-                guess = 2 * steps[-1].length * abs(float(then - t)) or guess
-                self.steps.append(steps)
-            else:
-                y = repeated(rate, t, y, then - t, self.steps[k])
+            try:
+                _, y = chosen_steps(self._rate(stop, parameters), t, y, then - t, control)
+            except TooManySteps:
+                raise _too_long(np.ravel(t)[0]) from None
             t = then
             if stop.kind == "event":
                 y = self.path.change(stop.index, t, y, parameters)

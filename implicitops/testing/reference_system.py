@@ -79,7 +79,7 @@ class SystemReference:
         reference = FunctionReference(solution, self.shapes, precise=True).at(parameters, None, order)
         with mpmath.workdps(60):
             factor = self._rounding_factor([mpmath.mpf(float(v)) for v in parameters], reference)
-        scaled: dict[str, np.ndarray] = {"value_bound": reference.value_bound * factor}
+        scaled: dict[str, Any] = {"value_bound": reference.value_bound * factor}
         for name in ("jacobian", "hessian"):
             derivative, bound = getattr(reference, name), getattr(reference, f"{name}_bound")
             if derivative is not None and bound is not None:

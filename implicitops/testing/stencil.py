@@ -24,7 +24,7 @@ class Stencil:
     Parameters
     ----------
     steps : sequence of q numbers of any kind
-    order : 0, 1 or 2
+    order : 1 or 2
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Stencil:
         unit = np.eye(q, dtype=int)
         self.pairs = list(itertools.combinations(range(q), 2)) if order >= 2 else []
         moves = [np.zeros(q, dtype=int)]
-        moves += [sign * unit[a] for a in range(q if order >= 1 else 0) for sign in (1, -1)]
+        moves += [sign * unit[a] for a in range(q) for sign in (1, -1)]
         moves += [sign * (unit[a] + unit[b]) for a, b in self.pairs for sign in (1, -1)]
         #: What is added to the variables, (q, points), the centre first.
         self.offsets = np.array(moves).T * self.steps[:, None]
@@ -64,3 +64,12 @@ class Stencil:
             alone = above[..., a] + below[..., a] + above[..., b] + below[..., b]
             second[..., a, b] = second[..., b, a] = (together - alone + 2 * centre) / (2 * h[a] * h[b])
         return Derivatives(centre, first, second)
+
+    def scaled(self, values: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Values (..., points) and their derivatives in units of the variables, one after the other: (..., 1 + k)."""
+        found = self.derivatives(values)
+        parts = [found.value[..., None], found.jacobian * units]
+        if found.hessian is not None:
+            second = found.hessian * units[:, None] * units
+            parts.append(second.reshape(*second.shape[:-2], -1))
+        return np.concatenate(parts, axis=-1)
