@@ -84,7 +84,8 @@ def _computer(operation: Operation) -> Callable[[Sequence[Any], Any], list[Any]]
         return None
     if problem.guess is not None:
         return lambda inputs, batch: _newton(problem, inputs, batch)
-    if getattr(problem, "bracket", None) is not None and not any(end.has(sp.oo, -sp.oo) for end in problem.bracket):
+    bracket = getattr(problem, "bracket", None)
+    if bracket is not None and not any(end.has(sp.oo, -sp.oo) for end in bracket):
         return lambda inputs, batch: _bracketed(problem, inputs, batch)
     return None
 

@@ -80,7 +80,7 @@ def kahaner() -> list[IntegralCase]:
     """Kahaner's integrals, where a parameter makes sense and leaves a closed form."""
     unit = ("x", 0, 1)
     squared = "(-sin(pi*p)**2 + sin(pi*p/100)**2*100 + pi*p*(Si(2*pi*p) - Si(pi*p/50)))/(pi**2*p)"
-    peaks = "sech(p*(x - 1/5))**2 + sech(q*(x - 2/5))**4 + sech(r*(x - 3/5))**6"
+    peaks = "sech(p*(x - 1/5))**2 + sech(10*p*(x - 2/5))**4 + sech(100*p*(x - 3/5))**6"
     return [
         integral("Kahaner 1, exponential", "exp(p*x)", unit, "p", [1.0, -3.0, 1e-3], "(exp(p) - 1)/p", "smooth",
                  _KAHANER),
@@ -115,7 +115,7 @@ def kahaner() -> list[IntegralCase]:
                  _KAHANER),
         integral("Kahaner 20, poles nearby", "1/(x**2 + p)", ("x", -1, 1), "p", [1.005, 1e-2, 1e-6],
                  "2*atan(1/sqrt(p))/sqrt(p)", "peak", _KAHANER),
-        integral("Kahaner 21, three peaks", peaks, unit, "p q r", [(10.0, 100.0, 1000.0)], _three_peaks, "peak",
+        integral("Kahaner 21, three peaks", peaks, unit, "p", [10.0], _three_peaks, "peak",
                  _KAHANER),
     ]  # fmt: skip
 
@@ -128,7 +128,7 @@ def _quartic_denominator(p: Any) -> Any:
     return ((primitive[0] - primitive[1]) / root).real
 
 
-def _three_peaks(p: Any, q: Any, r: Any) -> Any:
+def _three_peaks(p: Any) -> Any:
     def between(scale: Any, place: Any, primitive: Any) -> Any:
         upper, lower = (mpmath.tanh(scale * (x - place)) for x in (1, 0))
         return (primitive(upper) - primitive(lower)) / scale
@@ -136,6 +136,6 @@ def _three_peaks(p: Any, q: Any, r: Any) -> Any:
     fifth = mpmath.mpf(1) / 5
     return (
         between(p, fifth, lambda t: t)
-        + between(q, 2 * fifth, lambda t: t - t**3 / 3)
-        + between(r, 3 * fifth, lambda t: t - 2 * t**3 / 3 + t**5 / 5)
+        + between(10 * p, 2 * fifth, lambda t: t - t**3 / 3)
+        + between(100 * p, 3 * fifth, lambda t: t - 2 * t**3 / 3 + t**5 / 5)
     )

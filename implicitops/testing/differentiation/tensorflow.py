@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.testing.differentiation.base import Arrays, Differentiable, NotAvailableError
+from implicitops.problems.base import Problem
+from implicitops.testing.differentiation.base import Arrays, Differentiable, NotAvailableError, by_position
 
 #: How TensorFlow runs a function: op by op, as a graph whose shapes are open, or compiled by XLA.
 WAYS = ("eager", "graph", "jit")
@@ -18,7 +19,7 @@ class TensorflowDifferentiable(Differentiable):
 
     Parameters
     ----------
-    function : callable of tensors returning one
+    function : callable of tensors returning one, or a Problem
     example : sequence of ndarray, arguments whose ndim and dtype are those of all calls
     way : str, one of :data:`WAYS`
     """
@@ -28,6 +29,8 @@ class TensorflowDifferentiable(Differentiable):
     def __init__(self, function: Callable[..., Any], example: Arrays, way: str = "eager") -> None:
         import tensorflow as tf
 
+        if isinstance(function, Problem):
+            function = by_position(function.op("tensorflow"), function)
         self._tf, self.function, self.way = tf, function, way
         self.n = len(example)
         self._compiled: dict[str, Any] = {}
