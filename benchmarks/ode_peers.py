@@ -172,6 +172,14 @@ def diffrax_stiff(task: Task) -> Solver:
     import diffrax
     import jax
     import jax.numpy as jnp
+    from diffrax._adjoint import _inner_loop, _outer_loop
+
+    class ForwardMode(diffrax.DirectAdjoint):
+        """As in newer versions: the plain loop, which DirectAdjoint uses only without a limit of steps."""
+
+        def loop(self, *, throw: Any, passed_solver_state: Any, passed_controller_state: Any, **given: Any) -> Any:
+            loops = {"inner_while_loop": _inner_loop, "outer_while_loop": _outer_loop}
+            return self._loop(**given, **{name: partial(loop, kind="lax") for name, loop in loops.items()})
 
     jax.config.update("jax_enable_x64", True)
     n, e = task.n, task.expressions
@@ -183,7 +191,7 @@ def diffrax_stiff(task: Task) -> Solver:
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, q: jnp.stack(f(t, *y, *q))),
             diffrax.Kvaerno5(scan_kind="lax"), task.case.t0, float(task.times[-1]), 1e-6, y, q,
-            saveat=diffrax.SaveAt(ts=jnp.asarray(task.times)), max_steps=None, adjoint=diffrax.DirectAdjoint(),
+            saveat=diffrax.SaveAt(ts=jnp.asarray(task.times)), max_steps=50_000, adjoint=ForwardMode(),
             stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=1e-2 * tolerance * jnp.asarray(task.size)),
             throw=False,
         )  # fmt: skip

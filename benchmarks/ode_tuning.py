@@ -32,7 +32,7 @@ class Tuned:
 def tuned(task: Task, solver: Callable[[float], Any], target: float) -> Tuned | None:
     """The loosest tolerance, by quarters of a decade, whose errors are at most the target; None if no tolerance is.
 
-    The next tighter decade must reach the target too, so that a lucky hit doesn't count.
+    The next tighter decade must reach the target too, so that a lucky hit doesn't count, unless the solver fails there.
     """
 
     def at(exponent: float) -> Tuned:
@@ -44,7 +44,7 @@ def tuned(task: Task, solver: Callable[[float], Any], target: float) -> Tuned | 
     previous = None
     for decade in range(-2, -15, -1):
         found = at(decade)
-        if previous is not None and found.error <= target:
+        if previous is not None and (found.error <= target or math.isinf(found.error)):
             for quarter in (0.75, 0.5, 0.25):
                 looser = at(previous + quarter)
                 if looser.error <= target:

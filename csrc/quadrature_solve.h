@@ -76,7 +76,7 @@ static int iop_are_neighbours(const iop_cell *a, const iop_cell *b) {
     if (a->rule != IOP_RULE_GAUSS_KRONROD || b->rule != IOP_RULE_GAUSS_KRONROD) return 0;
     if (a->stretch != b->stretch || a->map != b->map || a->sign != b->sign || a->width != b->width) return 0;
     if (a->side == b->side) return a->to == b->from;
-    return a->map == IOP_DIRECT && a->side == IOP_LEFT && b->side == IOP_RIGHT && a->to == b->to;
+    return a->map == IOP_DIRECT && a->side == IOP_LEFT && b->side == IOP_RIGHT && a->to == 0.5 && b->to == 0.5;
 }
 
 /* Jumps that hide between the last node of a cell and the first of the next, which neither of them sees: the two
@@ -89,14 +89,16 @@ static int iop_may_hide_a_jump(iop_quadrature_work *w) {
         for (int64_t j = 0; j < w->n_cells; j++) {
             iop_cell *a = &w->cells[k], *b = &w->cells[j];
             if (j == k || !iop_are_neighbours(a, b)) continue;
-            const double gap = iop_edge_gap * (a->to - a->from > b->to - b->from ? a->to - a->from : b->to - b->from);
             for (int64_t c = 0; c < w->size; c++) {
-                const double error = gap * fabs(a->last[c] - (a->side == b->side ? b->first[c] : b->last[c]));
-                const double size = error / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
-                w->error[c] += error;
+                /* Where a jump is seen, the error says so, and the polynomial through it is worth nothing. */
+                if (a->error[c] > 0.01 * a->magnitude[c] || b->error[c] > 0.01 * b->magnitude[c]) continue;
+                const double jump = fabs(a->last[c] - (a->side == b->side ? b->first[c] : b->last[c]));
+                const double in_a = iop_edge_gap * (a->to - a->from) * jump, in_b = iop_edge_gap * (b->to - b->from) * jump;
+                const double unit = 1 / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
+                w->error[c] += in_a > in_b ? in_a : in_b;
                 within &= w->error[c] <= w->tolerance[c];
-                if (size > a->size) a->size = size;
-                if (size > b->size) b->size = size;
+                if (unit * in_a > a->size) a->size = unit * in_a;
+                if (unit * in_b > b->size) b->size = unit * in_b;
             }
         }
     return !within;

@@ -10,6 +10,7 @@ import tensorflow as tf
 from implicitops.backends import (
     tensorflow_op,
     tensorflow_rules,  # noqa: F401  registers them
+    tensorflow_xla,
 )
 from implicitops.backends.numpy import as_float64
 from implicitops.backends.tensorflow_bridge import Node, node_of
@@ -17,6 +18,10 @@ from implicitops.calculus import Solve
 from implicitops.kernels import kernel_of
 from implicitops.problems.base import Problem
 from implicitops.status import ArgumentError
+
+# Graphs that were saved find the op and its custom call once this module is imported.
+tensorflow_op.library()
+tensorflow_xla.registered()
 
 with tf.init_scope():  # a graph may be in the making while this is imported
     _EAGER = type(tf.constant(0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -36,7 +36,8 @@ def anchored(node: Node, inputs: Sequence[Any], outputs: Sequence[Any], n_wanted
     with unrecorded():
         passed = tf.identity_n(operands)
     if not tf.executing_eagerly():
-        set_attributes(passed[0].op, OP, {NAME_ATTRIBUTE: node.name, WANTED_ATTRIBUTE: n_wanted})
+        kept: dict[str, str | int] = {"_gradient_op_type": OP, NAME_ATTRIBUTE: node.name, WANTED_ATTRIBUTE: n_wanted}
+        set_attributes(passed[0].op, kept)
     execute.record_gradient(OP, operands, ("operation", node.name, "n_wanted", n_wanted), passed)
     return list(passed[len(inputs) :])
 
@@ -47,16 +48,8 @@ def captured(tensor: Any) -> Any:
     return tensor if is_here else tf.identity(tensor)
 
 
-def set_attributes(op: Any, gradient: str, attributes: dict[str, str | int]) -> None:
-    """Say in a graph that the derivative of an op of TensorFlow's is one of ours.
-
-    Parameters
-    ----------
-    op : tf.Operation
-    gradient : str, name by which the derivative is registered
-    attributes : dict, what else is to be kept with the op
-    """
-    op._set_attr("_gradient_op_type", attr_value_pb2.AttrValue(s=gradient.encode()))
+def set_attributes(op: Any, attributes: Mapping[str, str | int]) -> None:
+    """Keep something with an op of a graph, also of one that is saved."""
     for name, value in attributes.items():
         kept = {"s": value.encode()} if isinstance(value, str) else {"i": value}
         op._set_attr(name, attr_value_pb2.AttrValue(**kept))

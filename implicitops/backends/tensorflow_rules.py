@@ -171,8 +171,38 @@ def _pull_for_xla(op: Any, *cotangents: Any) -> list[Any]:
     return [None, *made_for_xla(list(op.outputs), list(op.inputs)).pull(cotangents)]
 
 
+def register_for_xla() -> None:
+    """Have graphs find our rule for custom calls of ours; another library's rule for its own stays in force."""
+    from tensorflow.python.framework import ops
+
+    name, registry = "XlaCustomCallV2", ops.gradient_registry
+    try:
+        foreign = registry.lookup(name)
+    except LookupError:
+        foreign = None
+
+    def pull(op: Any, *cotangents: Any) -> Any:
+        if tensorflow_xla.is_ours(op):
+            return _pull_for_xla(op, *cotangents)
+        if foreign is None:
+            raise LookupError(f"No gradient is defined for {op.name}, a custom call of XLA that is not of implicitops.")
+        return foreign(op, *cotangents)
+
+    if foreign is not None:
+        del registry._registry[name]
+    registry.register(pull, name)
+
+
+register_for_xla()
+
+
 @tf.RegisterGradient(tensorflow_anchor.OP)
 def _pull_elsewhere(op: Any, *cotangents: Any) -> list[Any]:
+    if op is None:
+        raise NotImplementedError(
+            "tf.saved_model.save cannot save this derivative: implicitops could not use its compiled code where the "
+            "function was made. Pass options=tf.saved_model.SaveOptions(experimental_custom_gradients=False)."
+        )
     if isinstance(op, tf.Operation):
         name, wanted = op.get_attr(NAME_ATTRIBUTE).decode(), op.get_attr(tensorflow_anchor.WANTED_ATTRIBUTE)
     else:

@@ -22,7 +22,7 @@ from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node, batch_s
 from implicitops.backends.tensorflow_op import library, shape_of
 from implicitops.calculus.operation import Shape, resolved
 
-#: What XLA knows our function by, and TensorFlow its derivative.
+#: What XLA knows our function by, and tapes its derivative.
 TARGET = "implicitops_call_v1"
 OP = "ImplicitopsXla"
 
@@ -87,7 +87,7 @@ def make(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int)
     cores = [resolved(core, length) for core in node.input_shapes]
     arranged = [_arranged(x, batch, core) for x, core in zip(inputs, cores)]
     results = [[*batch, *resolved(core, length)] for core in node.output_shapes]
-    ticket = ticket_of(node, -1 if known else n_wanted, batch, length or 1, arranged, cores)
+    ticket = ticket_of(node, -1 if known else n_wanted, batch, 1 if length is None else length, arranged, cores)
     return _custom_call(node, ticket, [*arranged, *known], results)
 
 
@@ -148,7 +148,7 @@ def _custom_call(node: Node, ticket: np.ndarray, operands: Sequence[Any], shapes
             result_dtypes=[tf.float64] * len(shapes),
             result_shapes=shapes,
         )
-    set_attributes(outputs[0].op, OP, {NAME_ATTRIBUTE: node.name})
+    set_attributes(outputs[0].op, {NAME_ATTRIBUTE: node.name})
     for output, shape in zip(outputs, shapes):
         output.set_shape(shape)
     execute.record_gradient(OP, operands, ("operation", node.name, "n_wanted", int(ticket[0])), outputs)

@@ -25,8 +25,9 @@ from implicitops.status import ArgumentError, ProblemError
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 SENSITIVITIES = ("auto", "forward", "adjoint")
 
-#: Number of parameters, flattened, from which "auto" takes the adjoint method for derivatives.
-ADJOINT_FROM = 100
+#: Work of the adjoint method for each state and each parameter, in units of the forward method's for each sensitivity
+#: (benchmarks/ode_sensitivities.py).
+ADJOINT_WORK = 6
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,8 @@ class ODE(Problem):
         """How derivatives are integrated, "forward" or "adjoint": what ``sensitivity`` says, or chosen by size."""
         if self.sensitivity != "auto":
             return self.sensitivity
-        return "forward" if len(self.parameter_symbols) < ADJOINT_FROM else "adjoint"
+        n, p = len(self.states), len(self.parameter_symbols)
+        return "forward" if n * (1 + p) <= ADJOINT_WORK * (n + p) else "adjoint"
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Parameters of a call in order, and the output times: those of the call, or else of the statement.

@@ -23,7 +23,7 @@ class KinkError(ArithmeticError):
 
 
 def precise_derivatives(
-    function: Callable[[Values], Values], point: Values, order: int
+    function: Callable[[Values], Values], point: Values, order: int, step: Any = STEP
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Value, Jacobian and Hessian of a function of mpf by central differences.
 
@@ -35,6 +35,7 @@ def precise_derivatives(
     function : callable (sequence of p mpf) returning a sequence of m mpf
     point : sequence of p mpf
     order : 0, 1 or 2
+    step : relative to the variables; the truncation error is of its square
 
     Returns
     -------
@@ -45,7 +46,7 @@ def precise_derivatives(
     KinkError : the derivatives from the left and from the right differ
     """
     point = [mpmath.mpf(v) for v in point]
-    steps = [STEP * (abs(v) if v != 0 else 1) for v in point]
+    steps = [step * (abs(v) if v != 0 else 1) for v in point]
     centre = _vector(function(point))
     if order == 0:
         return centre, None, None
@@ -74,7 +75,7 @@ def precise_derivatives(
     # What differences leave of a second derivative that is zero.
     slopes = abs(jacobian)
     size = slopes[:, :, None] / np.array(steps) + slopes[:, None, :] / np.array(steps)[:, None]
-    hessian[abs(hessian) < mpmath.mpf(10) ** -20 * STEP * size] = mpmath.mpf(0)
+    hessian[abs(hessian) < mpmath.mpf(10) ** -20 * step * size] = mpmath.mpf(0)
     return centre, jacobian, hessian
 
 

@@ -8,7 +8,7 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops.problems.base import FREE
-from implicitops.problems.ode import ADJOINT_FROM, Event
+from implicitops.problems.ode import Event
 
 x, y, z, t, a, b, tau = sp.symbols("x y z t a b tau")
 p0, p1, p2 = sp.symbols("p_0:3")
@@ -64,11 +64,13 @@ class TestTheStatement:
     def test_methods_have_names(self, method):
         assert decay(method=method).options.method == method
 
-    def test_derivatives_are_integrated_backwards_for_many_parameters(self):
-        many = sp.symbols(f"q_0:{ADJOINT_FROM}")
+    def test_derivatives_are_integrated_backwards_for_many_states_and_parameters(self):
+        states, rates = sp.symbols("s_0:30"), sp.symbols("q_0:30")
+        cells = {"rhs": {s: -q * s for s, q in zip(states, rates)}, "initial": {s: 1 for s in states}}
         assert decay().sensitivity_method == "forward"
-        assert decay(params=[a, b, many]).sensitivity_method == "adjoint"
-        assert decay(params=[a, b, many], sensitivity="forward").sensitivity_method == "forward"
+        assert decay(params=[a, b, sp.symbols("q_0:400")]).sensitivity_method == "forward"  # of a single state
+        assert iop.ODE(params=[rates], **cells).sensitivity_method == "adjoint"
+        assert iop.ODE(params=[rates], sensitivity="forward", **cells).sensitivity_method == "forward"
         assert decay(sensitivity="adjoint").sensitivity_method == "adjoint"
 
     def test_repr_names_the_parts_that_differ_from_the_defaults(self):
