@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,8 @@ def main() -> None:
         title = f"Methods for stiff problems: values alone, errors at most {STIFF_TARGET:g}"
         text += "\n" + table(title, [heading, *[["" if c == "-1" else c for c in row] for row in method_rows()]])
         text += "Radau factorises a real and a complex matrix each time; both are counted.\n"
-    publish("ode", f"{machine()}\n\n{text}")
+    peers = ", ".join(f"{name} {version(name)}" for name in ("diffrax", "equinox", "scikit-sundae"))
+    publish("ode", f"{machine()}, {peers}\n\n{text}")
 
 
 if __name__ == "__main__":

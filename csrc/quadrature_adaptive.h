@@ -83,8 +83,11 @@ static int64_t iop_part_of(iop_quadrature_work *w, int64_t k, double from, doubl
 
 /* Goes on with Gauss-Kronrod in equal parts of the t of a trapezoidal rule. */
 static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts) {
-    const double from = w->cells[k].from, width = (w->cells[k].to - from) / parts;
-    w->cells[k].rule = IOP_RULE_GAUSS_KRONROD;
+    iop_cell *cell = &w->cells[k];
+    cell->from = cell->from < cell->least ? cell->least : cell->from;
+    cell->to = cell->to > cell->most ? cell->most : cell->to;
+    cell->rule = IOP_RULE_GAUSS_KRONROD;
+    const double from = cell->from, width = (cell->to - from) / parts;
     for (int64_t j = 1; j < parts; j++) {
         const int64_t part = iop_part_of(w, k, from + j * width, j == parts - 1 ? w->cells[k].to : from + (j + 1) * width);
         if (part < 0) return -1;

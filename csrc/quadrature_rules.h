@@ -27,6 +27,19 @@ static const double iop_gauss_weights[11] = {
     0, 0.066671344308688137593568809893332, 0, 0.149451349150580593145776339657697, 0, 0.219086362515982043995534934228163,
     0, 0.269266719309996355091226921569469, 0, 0.295524224714752870173892994651338, 0};
 
+/* The coefficients of the Legendre polynomials of degree 18, 19 and 20 in the polynomial through the values at the 21
+ * nodes are their sums with these weights; on the right half the signs are the same, opposite, the same. */
+static const double iop_legendre_weights[3][11] = {
+    {0.072183618199729838708, -0.19613008127335502043, 0.26977773224658575182, -0.28076343579794375043,
+     0.22387921884461688317, -0.10333615482895528444, -0.060350439823319814884, 0.23696176094140857059,
+     -0.39404679681304194724, 0.50199291164495654711, -0.54033666668136354796},
+    {-0.059036664998141845858, 0.1684475453322553785, -0.25823348775201041319, 0.32637296438123754515,
+     -0.36867462603350085222, 0.37788557353837455337, -0.35235864299955358704, 0.29567689296312666614,
+     -0.21311179093080217527, 0.11155158167889602462, -1.0262074512356147877e-84},
+    {0.03040726662132713222, -0.088697789830167146506, 0.1423709757187485461, -0.19347802416526541574,
+     0.2421357819487030697, -0.28522923822605386723, 0.32109186870847832393, -0.34986337633599224846,
+     0.37123215865480903267, -0.38425654625119181434, 0.38857384631320877534}};
+
 /* The polynomial through the values at the 21 nodes, from left to right, is their sum with these weights at the right
  * end, and in reversed order at the left end. */
 static const double iop_edge_weights[21] = {
@@ -59,6 +72,7 @@ struct iop_cell {
     double sign;       /* of the distances: -1 on the left half of a line */
     double width;      /* for IOP_TANH_SINH, u lies between 0 and this */
     double from, to;   /* range of t */
+    double least, most; /* of t, beyond which the integrand is 0 or NaN where something overflows */
     int64_t depth, stuck, level;
     int open_low, open_high; /* the integrand does not fall off towards that end of t */
     int cut_off;             /* it is NaN there, at a distance that is no extreme */
@@ -70,6 +84,10 @@ struct iop_cell {
 };
 
 static const double iop_half_pi = 1.57079632679489661923;
+
+/* The nodes of the trapezoidal rule are not symmetric about the middle, or all that is antisymmetric would vanish, also
+ * where it is not resolved. */
+static const double iop_grid_offset = 0.15;
 
 /* Range of t that doubles allow. */
 static inline double iop_map_extent(iop_map_kind map) { return map == IOP_EXP_SINH ? 6.5 : 6; }
@@ -124,6 +142,18 @@ static void iop_count_bad(iop_quadrature_work *w, int64_t count, int *undefined,
     }
 }
 
+/* Error of the 21 points: from its difference to the 10 points as in QUADPACK, and from the last Legendre coefficients.
+ *
+ * The difference is 0 for whatever is antisymmetric about the middle, and may be for other functions that the nodes do
+ * not resolve.  Coefficients that fall off geometrically, as those of smooth functions do, lead to a far smaller second
+ * estimate, for they are of degree 20 and the rule is exact to degree 31; those of a jump or of an unresolved oscillation
+ * are large. */
+static double iop_kronrod_error(double difference, double spread, double top) {
+    double ratio = spread > 0 ? 200 * difference / spread : 0;
+    if (spread > 0 && top > ratio * spread) ratio = top / spread;
+    return ratio < 1 ? spread * ratio * sqrt(ratio) : spread;
+}
+
 /* The Gauss-Kronrod pair between cell->from and cell->to. */
 static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     const double center = 0.5 * (cell->from + cell->to), half = 0.5 * (cell->to - cell->from);
@@ -145,11 +175,15 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     }
     for (int64_t c = 0; c < w->size; c++) {
         const double *row = w->out + c * IOP_NODE_ROW;
-        double high = 0, low = 0, magnitude = 0, spread = 0, first = 0, last = 0;
+        double high = 0, low = 0, magnitude = 0, spread = 0, first = 0, last = 0, top[3] = {0, 0, 0};
         for (int64_t i = 0; i < 21; i++) {
             const double value = row[w->lanes[i]];
-            first += iop_edge_weights[20 - i] * w->factor[i] * value;
-            last += iop_edge_weights[i] * w->factor[i] * value;
+            const double density = w->factor[i] * value;
+            first += iop_edge_weights[20 - i] * density;
+            last += iop_edge_weights[i] * density;
+            top[0] += iop_legendre_weights[0][i < 10 ? i : 20 - i] * density;
+            top[1] += iop_legendre_weights[1][i < 10 ? i : 20 - i] * (i < 10 ? density : -density);
+            top[2] += iop_legendre_weights[2][i < 10 ? i : 20 - i] * density;
             high += w->kronrod[i] * value;
             low += w->gauss[i] * value;
             magnitude += w->kronrod[i] * fabs(value);
@@ -158,11 +192,7 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
             const double value = row[w->lanes[i]];
             spread += fabs(w->kronrod[i] * value - high * (0.5 * iop_kronrod_weights[i < 10 ? i : 20 - i]));
         }
-        double error = fabs(high - low);
-        if (spread > 0 && error > 0) {
-            const double ratio = 200 * error / spread;
-            error = ratio < 1 ? spread * ratio * sqrt(ratio) : spread;
-        }
+        double error = iop_kronrod_error(fabs(high - low), spread, 2 * half * fmax(fabs(top[0]), fmax(fabs(top[1]), fabs(top[2]))));
         if (error < 50 * DBL_EPSILON * magnitude) error = 50 * DBL_EPSILON * magnitude;
         cell->integral[c] = high;
         cell->error[c] = error;
@@ -172,9 +202,21 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     }
 }
 
+/* First of `count` nodes begin + i step that is inside a cell's least and most t, and how many are. */
+static int64_t iop_nodes_inside(const iop_cell *cell, double begin, double step, int64_t *count) {
+    int64_t skipped = 0;
+    while (*count > 0 && begin + skipped * step < cell->least) {
+        skipped++;
+        --*count;
+    }
+    while (*count > 0 && begin + (skipped + *count - 1) * step > cell->most) --*count;
+    return skipped;
+}
+
 /* Adds the nodes first, first + step, ... < stop (or = stop) of the trapezoidal rule to sums of G du/dt and |G du/dt|. */
 static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, double step, int64_t count,
                           double *sum, double *magnitude) {
+    first += step * iop_nodes_inside(cell, first, step, &count);
     for (int64_t begin = 0; begin < count; begin += 48) {
         const int64_t n = count - begin < 48 ? count - begin : 48;
         int undefined, infinite;
@@ -252,20 +294,32 @@ static int iop_is_cut_off(const iop_quadrature_work *w, int64_t i) {
     return undefined && fabs(w->distance[i]) > 1e-40 && fabs(w->distance[i]) < 1e40;
 }
 
-/* Starts the trapezoidal rule of a cell with step 1/2, and finds the range of t outside which nothing counts.
- *
- * Beyond that range the integrand may be NaN, where infinity meets 0.  What is cut off at an end that still counts is
- * about its last term, for the terms fall double exponentially if they fall at all: it is added to w->residue.
- * Returns whether any node is a number. */
-static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
-    const double extent = iop_map_extent(cell->map);
-    const int64_t count = (int64_t)(4 * extent + 1.5);
-    int64_t low = -1, high = -1, first = -1, last = -1;
-    cell->level = 0;
-    cell->n_undefined = cell->n_infinite = 0;
-    w->subintervals++;
-    for (int64_t i = 0; i < count; i++) w->node[i] = 0.5 * i - extent;
-    iop_sample(w, cell, count, w->node);
+/* Looks between the last node that counts and the next one, which is NaN, whether the integrand falls off before that:
+ * sets *limit to where it has, and returns 1, if so.  `direction` is 1 or -1. */
+static int iop_falls_off_between(iop_quadrature_work *w, iop_cell *cell, double t, double direction, double *limit) {
+    double nodes[31];
+    for (int64_t i = 0; i < 31; i++) nodes[i] = t + direction * (direction > 0 ? i + 1 : 31 - i) / 64;
+    iop_sample(w, cell, 31, nodes);
+    for (int64_t j = 0; j < 31; j++) {
+        const int64_t i = direction > 0 ? j : 30 - j;
+        const int counts = iop_node_counts(w, i);
+        if (counts < 0) return 0;
+        if (counts > 0) continue;
+        *limit = nodes[i];
+        return 1;
+    }
+    return 0;
+}
+
+/* The nodes of the coarsest rule between which the integrand counts. */
+typedef struct {
+    int64_t count;       /* of all nodes */
+    int64_t first, last; /* that are numbers */
+    int64_t low, high;   /* that count; -1 if none does */
+} iop_node_range;
+
+static iop_node_range iop_find_range(iop_quadrature_work *w, int64_t count) {
+    iop_node_range range = {count, -1, -1, -1, -1};
     memset(w->scratch, 0, w->size * sizeof(double));
     for (int64_t i = 0; i < count; i++)
         for (int64_t c = 0; c < w->size; c++) {
@@ -275,37 +329,73 @@ static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     for (int64_t i = 0; i < count; i++) {
         const int counts = iop_node_counts(w, i);
         if (counts < 0) continue;
-        if (first < 0) first = i;
-        last = i;
+        if (range.first < 0) range.first = i;
+        range.last = i;
         if (counts == 0) continue;
-        if (low < 0) low = i;
-        high = i;
+        if (range.low < 0) range.low = i;
+        range.high = i;
     }
-    if (first < 0) return 0;
-    cell->open_low = low >= 0 && (low == first || iop_is_overflow(w, low, low - 1));
-    cell->open_high = high >= 0 && (high == last || iop_is_overflow(w, high, high + 1));
-    cell->cut_off = (low == first && first > 0 && iop_is_cut_off(w, first - 1)) ||
-                    (high == last && last + 1 < count && iop_is_cut_off(w, last + 1));
-    const int64_t from = low < 0 ? first : low - !cell->open_low, to = low < 0 ? last : high + !cell->open_high;
+    return range;
+}
+
+/* Sums over nodes from ... to, and the terms at open ends in cell->older (low) and cell->change (high). */
+static void iop_sum_range(iop_quadrature_work *w, iop_cell *cell, int64_t from, int64_t to) {
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
     for (int64_t i = from; i <= to; i++) {
-        if (iop_node_counts(w, i) < 0) {
-            int bad = 0;
-            for (int64_t c = 0; c < w->size; c++) bad |= isnan(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]);
-            cell->n_undefined += bad;
-            cell->n_infinite += !bad;
-            continue;
-        }
+        const int bad = iop_node_counts(w, i) < 0;
+        int undefined = 0;
         for (int64_t c = 0; c < w->size; c++) {
             const double term = w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]];
+            undefined |= isnan(term);
+            if (bad) continue;
             cell->integral[c] += 0.5 * term;
             cell->magnitude[c] += 0.5 * fabs(term);
-            if ((i == from && cell->open_low) || (i == to && cell->open_high)) cell->error[c] += fabs(term);
+            if (i == from && cell->open_low) cell->older[c] = fabs(term);
+            if (i == to && cell->open_high) cell->change[c] = fabs(term);
         }
+        cell->n_undefined += bad && undefined;
+        cell->n_infinite += bad && !undefined;
     }
-    for (int64_t c = 0; c < w->size; c++) w->tail[c] = cell->error[c];
+}
+
+/* Starts the trapezoidal rule of a cell with step 1/2, and finds the range of t outside which nothing counts.
+ *
+ * Beyond that range the integrand may be NaN, where infinity meets 0.  What is cut off at an end that still counts is
+ * about its last term, for the terms fall double exponentially if they fall at all: w->tail holds it.
+ * Returns whether any node is a number. */
+static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
+    const double extent = iop_map_extent(cell->map);
+    const int64_t count = (int64_t)(4 * extent + 0.5);
+    cell->level = 0;
+    cell->n_undefined = cell->n_infinite = 0;
+    w->subintervals++;
+    for (int64_t i = 0; i < count; i++) w->node[i] = 0.5 * i - extent + iop_grid_offset;
+    iop_sample(w, cell, count, w->node);
+    const iop_node_range r = iop_find_range(w, count);
+    if (r.first < 0) return 0;
+    const int nan_low = r.low == r.first && r.first > 0, nan_high = r.high == r.last && r.last + 1 < count;
+    cell->open_low = r.low >= 0 && (r.low == r.first || iop_is_overflow(w, r.low, r.low - 1));
+    cell->open_high = r.high >= 0 && (r.high == r.last || iop_is_overflow(w, r.high, r.high + 1));
+    cell->cut_off = (nan_low && iop_is_cut_off(w, r.first - 1)) || (nan_high && iop_is_cut_off(w, r.last + 1));
+    const int64_t from = r.low < 0 ? r.first : r.low - !cell->open_low, to = r.low < 0 ? r.last : r.high + !cell->open_high;
+    iop_sum_range(w, cell, from, to);
     cell->from = w->node[from];
     cell->to = w->node[to];
+    cell->least = -INFINITY;
+    cell->most = INFINITY;
+    if (nan_low && iop_falls_off_between(w, cell, cell->from, -1, &cell->least)) {
+        cell->open_low = 0;
+        cell->from -= 0.5;
+    }
+    if (nan_high && iop_falls_off_between(w, cell, cell->to, 1, &cell->most)) {
+        cell->open_high = 0;
+        cell->to += 0.5;
+    }
+    cell->cut_off &= cell->open_low || cell->open_high;
+    for (int64_t c = 0; c < w->size; c++) {
+        w->tail[c] = (cell->open_low ? cell->older[c] : 0) + (cell->open_high ? cell->change[c] : 0);
+        cell->older[c] = cell->change[c] = 0;
+    }
     return 1;
 }
 

@@ -104,10 +104,12 @@ static int iop_describe(const char *name, const char *pickle, size_t pickle_size
 {
     PyObject *found = iop_ask("describe", Py_BuildValue("(sy#L)", name, pickle, (Py_ssize_t)pickle_size,
                                                        (long long)n_wanted));
-    iop_find_type find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
+    iop_find_type find = NULL;
     const char *registered, *numbers;
     Py_ssize_t size;
-    if (found == NULL || find == NULL || !PyArg_ParseTuple(found, "sy#", &registered, &numbers, &size)) {
+    if (found != NULL)
+        find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
+    if (find == NULL || !PyArg_ParseTuple(found, "sy#", &registered, &numbers, &size)) {
         Py_XDECREF(found);
         return -1;
     }

@@ -2,10 +2,11 @@
 
 A well is pumped at a constant rate Q. At the distance r the water level has fallen, at time t, by
 s = Q/(4 pi T) W(u), u = r^2 S/(4 T t), with the well function W(u) = integral of exp(-x)/x from u to infinity
-(C. V. Theis, Trans. Am. Geophys. Union 16 (1935) 519). The parameters are in the lower limit. The data are those of
+(C. V. Theis, Trans. Am. Geophys. Union 16 (1935) 519). The parameters are in the lower limit. This integral has a name,
+``sympy.expint(1, u)``, and is checked against it; well functions of leaky or bounded aquifers have none. The data are those of
 Oude Korendijk, measured in 1963 and printed in G. P. Kruseman and N. A. de Ridder, Analysis and Evaluation of Pumping
-Test Data (1994), table 3.2. A least squares fit of both piezometers by AQTESOLV, which TTim's documentation reports,
-is the published result that the posterior is compared with.
+Test Data (1994), table 3.2. The posterior is compared with a least squares fit of both piezometers by AQTESOLV, which
+TTim's documentation reports (X. Yang, Master thesis, TU Delft, 2020).
 
 The residuals are not independent: they drift along each curve, as the aquifer is not what Theis assumed. The standard
 deviations here are therefore too small, as those of the published fit are.
@@ -34,7 +35,7 @@ DAYS = MINUTES / 1440
 PUMPED = 788.0  # m3/d
 
 #: T = K b and S = Ss b with K = 66.086 m/d, Ss = 2.541e-5 1/m and a thickness b of 7 m; and the root mean square error.
-PUBLISHED = {"T": 66.086 * 7, "S": 2.541e-5 * 7, "sigma": 0.0501}
+PUBLISHED = {"T": 66.086 * 7, "S": 2.541e-5 * 7, "sigma": 0.05006}
 
 x, u = sp.symbols("x u", positive=True)
 WELL_FUNCTION = iop.Integral(sp.exp(-x) / x, (x, u, sp.oo), [u])

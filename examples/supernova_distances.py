@@ -91,8 +91,8 @@ def draw(posterior: az.InferenceData) -> None:
     low, median, high = np.percentile(curves, [5, 50, 95], axis=0)
     truth = modulus(DISTANCE(grid, TRUTH["Omega_m"]), grid, TRUTH["H0"])
     figure = plt.figure(figsize=(11, 4.5), layout="constrained")
-    (top, right), (bottom, _) = figure.subplots(2, 2, gridspec_kw={"height_ratios": [2, 1], "width_ratios": [1.6, 1]})
-    _.remove()
+    grid_of_axes = figure.add_gridspec(2, 2, height_ratios=[2, 1], width_ratios=[1.6, 1])
+    top, bottom, right = (figure.add_subplot(grid_of_axes[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
     for axis, below in ((top, 0), (bottom, truth)):
         axis.fill_between(grid, low - below, high - below, color="C0", alpha=0.35, lw=0, label="90 %")
         axis.plot(grid, median - below, "C0", label="median")
@@ -103,7 +103,6 @@ def draw(posterior: az.InferenceData) -> None:
     top.set(ylabel="distance modulus")
     top.legend(frameon=False, fontsize="small")
     bottom.set(xlabel="redshift", ylabel="minus truth", ylim=(-0.5, 0.5))
-    right.set_subplotspec(right.get_gridspec()[:, 1])
     right.plot(matter, hubble, "C0.", ms=1.5, alpha=0.5)
     right.plot(*TRUTH.values(), "k+", ms=14, mew=2, label="truth")
     right.set(xlabel="matter density", ylabel="Hubble constant, km/s/Mpc")

@@ -1,7 +1,7 @@
 """Survival with a seasonal hazard that also changes with age: right-censored data, with NUTS.
 
-The hazard at t months is h(t) = exp(level + season sin(2 pi t/12) + trend log(1 + t)). Someone who dies at t adds
-log h(t) - H(t) to the log-likelihood and someone who leaves the study alive -H(t), with the cumulative hazard
+The hazard at t months is h(t) = exp(level + season sin(2 pi t/12) + trend log((1 + t)/20)). Someone who dies at t
+adds log h(t) - H(t) to the log-likelihood and someone who leaves the study alive -H(t), with the cumulative hazard
 H(t) = integral of h from 0 to t (J. D. Kalbfleisch and R. L. Prentice, The Statistical Analysis of Failure Time
 Data, second edition (2002), section 3.2). It has no closed form: each person's is a definite integral. The data are
 simulated with parameters that are known.
@@ -24,17 +24,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 FIGURE = Path(__file__).resolve().parent.parent / "output" / "survival_hazard.png"
-TRUTH = {"level": -4.0, "season": 0.8, "trend": 0.35}
+TRUTH = {"level": -3.0, "season": 0.8, "trend": 0.35}
 STUDY_ENDS = 48.0  # months
 
 time, until, level, season, trend = sp.symbols("time until level season trend", real=True)
-LOG_HAZARD = level + season * sp.sin(2 * sp.pi * time / 12) + trend * sp.log(1 + time)
+LOG_HAZARD = level + season * sp.sin(2 * sp.pi * time / 12) + trend * sp.log((1 + time) / 20)
 CUMULATIVE_HAZARD = iop.Integral(sp.exp(LOG_HAZARD), (time, 0, until), [until, level, season, trend])
 
 
 def log_hazard(t: np.ndarray, level: object, season: object, trend: object) -> object:
     """Logarithm of the hazard at the times t, which are numbers."""
-    return level + season * np.sin(2 * np.pi * t / 12) + trend * np.log1p(t)
+    return level + season * np.sin(2 * np.pi * t / 12) + trend * np.log((1 + t) / 20)
 
 
 def cumulative_by_scipy(t: float, level: float, season: float, trend: float) -> float:
@@ -49,7 +49,7 @@ def check_against_scipy() -> float:
     return max(abs(CUMULATIVE_HAZARD(*p) / cumulative_by_scipy(*p) - 1) for p in points)
 
 
-def simulated(n: int = 250, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def simulated(n: int = 160, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     """Time in the study of each person, and whether it ended with death.
 
     A death is where the cumulative hazard, summed by the trapezoidal rule, reaches a standard exponential number.
@@ -66,7 +66,7 @@ def simulated(n: int = 250, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
 def model(times: np.ndarray, died: np.ndarray) -> pm.Model:
     """Normal priors; the likelihood is that of censored times."""
     with pm.Model() as built:
-        parameters = (pm.Normal("level", -4, 2), pm.Normal("season", 0, 1), pm.Normal("trend", 0, 1))
+        parameters = (pm.Normal("level", -3, 2), pm.Normal("season", 0, 1), pm.Normal("trend", 0, 1))
         survived = -CUMULATIVE_HAZARD(times, *parameters).sum()
         pm.Potential("log_likelihood", survived + log_hazard(times[died], *parameters).sum())
     return built

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ctypes
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -19,6 +21,8 @@ import tensorflow as tf
 from implicitops.backends.tensorflow_bridge import Node, batch_shape, check_shapes, known_length, node_of
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import resolved
+
+_for_xla: ContextVar[bool] = ContextVar("implicitops_for_xla", default=False)
 
 executing_eagerly = tf.executing_eagerly
 
@@ -152,7 +156,20 @@ def is_for_xla() -> bool:
     from tensorflow.python.framework import ops
     from tensorflow.python.ops import control_flow_util
 
-    return bool(control_flow_util.GraphOrParentsInXlaContext(ops.get_default_graph()))
+    return _for_xla.get() or bool(control_flow_util.GraphOrParentsInXlaContext(ops.get_default_graph()))
+
+
+@contextmanager
+def for_xla() -> Iterator[None]:
+    """In this context nodes are made for XLA, whatever the graph says.
+
+    That of the derivative of a function that was loaded does not know what it will be compiled by.
+    """
+    token = _for_xla.set(True)
+    try:
+        yield
+    finally:
+        _for_xla.reset(token)
 
 
 def is_watched(tensors: Sequence[Any]) -> bool:

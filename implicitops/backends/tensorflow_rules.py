@@ -15,7 +15,7 @@ from tensorflow.core.framework import attr_value_pb2
 
 from implicitops.backends import tensorflow_anchor, tensorflow_xla
 from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Missing, Node, node_of, recall
-from implicitops.backends.tensorflow_op import OP, apply, make
+from implicitops.backends.tensorflow_op import OP, apply, for_xla, make
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import DerivativeError, Shape
 from implicitops.calculus.sensitivities import Sensitivities
@@ -168,7 +168,8 @@ def _pull(op: Any, *cotangents: Any) -> list[Any]:
 
 @tf.RegisterGradient(tensorflow_xla.OP)
 def _pull_for_xla(op: Any, *cotangents: Any) -> list[Any]:
-    return [None, *made_for_xla(list(op.outputs), list(op.inputs)).pull(cotangents)]
+    with for_xla():
+        return [None, *made_for_xla(list(op.outputs), list(op.inputs)).pull(cotangents)]
 
 
 def register_for_xla() -> None:

@@ -21,9 +21,10 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.calculus.locating import Locator
 from implicitops.calculus.near_ends import at_distance, exact, oscillation, singular_points
 from implicitops.calculus.statement import Statement
-from implicitops.calculus.switching import Rewriter, Switch
+from implicitops.calculus.switching import Switch
 from implicitops.calculus.tape import Tape
 from implicitops.calculus.vanishing import vanishes
 from implicitops.codegen import Bundle
@@ -229,7 +230,7 @@ class Quadrature:
         limits = [tuple(exact(translate(limit)) for limit in pair) for pair in self.problem.limits]
         switches: list[tuple[Switch, ...]] = [()] * len(variables)
         for k in reversed(range(len(variables))):
-            rewriter = Rewriter(variables[k], variables[:k], f"r{k}_")
+            rewriter = Locator(variables[k], variables[:k], f"r{k}_")
             expressions = [rewriter.expression(expression) for expression in expressions]
             limits[:k] = [tuple(map(rewriter.expression, pair)) for pair in limits[:k]]
             switches[k] = tuple(rewriter.switches.values())

@@ -211,7 +211,7 @@ class Problem:
 
         Parameters
         ----------
-        backend : str, "numpy" or "theano"
+        backend : str, "numpy", "theano" or "tensorflow"
 
         Returns
         -------

@@ -18,7 +18,7 @@ import numpy as np
 import sympy as sp
 
 from implicitops.calculus.operation import resolved
-from implicitops.problems import ODE, External, FixedPoint, Minimum, Root
+from implicitops.problems import ODE, External, FixedPoint, Integral, Minimum, Root
 from implicitops.problems.base import FREE, Problem
 from implicitops.status import SolveWarning
 from implicitops.testing.differentiation import Differentiable
@@ -174,6 +174,7 @@ def closed_forms() -> dict[str, ClosedForm]:
     )
     return {
         **_in_time(),
+        **_integrals(),
         "one scalar": ClosedForm(square, (sp.sqrt(p),), (50.0,)),
         "two scalars": ClosedForm(quadratic, ((sp.sqrt(q**2 + 4 * p) - q) / (2 * p),), (3.0, 2.0)),
         "scalar and vector": ClosedForm(logarithm, (sp.log((b**2 + c) / a) / q,), (2.0, 3.0)),
@@ -215,6 +216,23 @@ def _in_time() -> dict[str, ClosedForm]:
             **loose,
         ),
         "forced oscillator": ClosedForm(oscillator, (position, sp.diff(position, t)), (1.5, 2.0, 2.0), **loose),
+    }
+
+
+def _integrals() -> dict[str, ClosedForm]:
+    """Moving limits, an infinite range, and two integrands on the whole line."""
+    x, a, b, k = sp.symbols("x a b k")
+    strict: Any = {"rtol": 1e-12, "atol": 1e-14}
+    loose: Any = {"rtol": 1e-10, "atol": 1e-12, "large": 2000}
+    window = Integral(sp.exp(-k * x), (x, a, a + b), [k, (a, b)], **strict)
+    tail = Integral(x * sp.exp(-k * x), (x, a, sp.oo), [a, k], **strict)
+    weight = sp.exp(b * x - k * x**2)
+    whole = sp.sqrt(sp.pi / k) * sp.exp(b**2 / (4 * k))
+    moments = Integral([weight, x * weight], (x, -sp.oo, sp.oo), [b, k], **strict)
+    return {
+        "window": ClosedForm(window, (sp.exp(-k * a) * (1 - sp.exp(-k * b)) / k,), (2.0, 1.0), **loose),
+        "tail": ClosedForm(tail, ((a * k + 1) * sp.exp(-a * k) / k**2,), (2.0, 3.0), **loose),
+        "moments": ClosedForm(moments, (whole, b / (2 * k) * whole), (2.0, 1.0), **loose),
     }
 
 

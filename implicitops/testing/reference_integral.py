@@ -25,6 +25,8 @@ DIGITS = 110
 NEGLIGIBLE = mpmath.mpf(10) ** -55
 #: Two levels that agree to this part of the sum of absolute terms: the error of the second is the square of that.
 AGREEMENT = mpmath.mpf(10) ** -27
+#: A sum that is a smaller part of that of absolute terms is zero.
+ZERO = mpmath.mpf(10) ** -80
 #: Relative steps of the differences.
 STEP = mpmath.mpf(10) ** -12
 #: Steps 2**-level of the trapezoidal rule that are tried.
@@ -90,7 +92,9 @@ class QuadratureReference:
 
             def total(there: Sequence[Any]) -> list[Any]:
                 found = terms[tuple(there)] = self._terms(stretches, there, level)
-                return list(found.sum(axis=0))
+                sums = found.sum(axis=0)
+                # What rounding leaves of a sum that is zero is no number to look for kinks in.
+                return list(np.where(abs(sums) > ZERO * abs(found).sum(axis=0), sums, mpmath.mpf(0)))
 
             value, jacobian, hessian = precise_derivatives(total, point, max(order, 1), STEP)
             slopes = self._magnitudes(terms, point)

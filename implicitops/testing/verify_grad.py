@@ -11,13 +11,16 @@ import numpy as np
 
 from implicitops.backends.failures import unrecorded
 from implicitops.problems.base import Problem
+from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 from implicitops.testing import (
     checks_derivatives,
+    checks_integral,
     checks_ode,
     checks_solve,
+    reference_integral,  # noqa: F401  registers its references
     reference_ode,  # noqa: F401  registers its references
     reference_system,  # noqa: F401  registers its references
 )
@@ -35,7 +38,7 @@ from implicitops.testing.reference import (
 from implicitops.testing.reference_function import FunctionReference
 from implicitops.testing.report import Check, Report
 
-BACKENDS = ("numpy", "theano")
+BACKENDS = ("numpy", "theano", "tensorflow")
 
 
 def verify_grad(
@@ -54,12 +57,14 @@ def verify_grad(
     Every element is compared relatively, with a tolerance that follows from the conditioning at its point (see
     :class:`implicitops.testing.reference.RootReference`), so that a derivative of 8e-10 is checked to as many
     digits as one of 0.1. Of an ODE it follows from ``rtol`` and ``atol`` (see
-    :class:`implicitops.testing.ode_tolerance.WithinTolerances`), and the error must fall as they do.
+    :class:`implicitops.testing.ode_tolerance.WithinTolerances`), and the error must fall as they do; of an Integral it
+    is ``rtol*abs(d) + atol`` for the value and each derivative d.
 
     Parameters
     ----------
-    target : Problem, or a Theano Op, or a function of Theano variables that returns one
-        The truth for a problem is a 50-digit solution of its own SymPy statement; for an ODE one of 20 digits.
+    target : Problem, or a Theano Op, or a function of Theano variables or of TensorFlow tensors that returns one
+        The truth for a problem is a 50-digit solution of its own SymPy statement; for an ODE one of 20 digits,
+        for an Integral a sum of its integrand.
     at : mapping or sequence, where to check
         By name, {"theta": [0.2, 1e5]}, or as a sequence of points, [0.2, 1e5] or [(1.0, 0.3), (2.0, 0.5)]. For a
         problem arrays are batches; for any other target an array is one argument. The output times of an ODE are
@@ -67,7 +72,8 @@ def verify_grad(
     order : 1 or 2
         Highest order of derivative.
     backends : sequence of str
-        Some of "numpy", "theano". By default ("numpy",) for a problem and ("theano",) for anything else.
+        Some of "numpy", "theano", "tensorflow". By default ("numpy",) for a problem and ("theano",) for anything
+        else; a function of tensors is checked with ("tensorflow",).
     reference : callable or Reference, optional
         True value as a function of the arguments, an ODE's times the last of them, instead of the problem's own
         statement. With mpmath functions it is differentiated with 120 digits, otherwise by extrapolated differences
@@ -117,7 +123,7 @@ def verify_grad(
         else:
             if reference is not None and not callable(reference):
                 raise ArgumentError(f"reference must be a function of the arguments of the op; got {reference!r:.80}.")
-            checks = _function_checks(target, at, order, reference, rtol, seed)
+            checks = _function_checks(target, at, order, backends[0], reference, rtol, seed)
     report = Report(repr(target) if is_problem else _name_of(target), tuple(checks))
     if throw:
         report.raise_if_failed()
@@ -137,9 +143,10 @@ def _validated(backends: Sequence[str] | None, is_problem: bool) -> tuple[str, .
                 f"backends must be some of {', '.join(map(repr, BACKENDS))}; got {name!r}."
                 f"{did_you_mean(str(name), BACKENDS)}"
             )
-    if not is_problem and tuple(backends) != ("theano",):
+    if not is_problem and tuple(backends) not in (("theano",), ("tensorflow",)):
         raise ArgumentError(
-            f"an op or a function of symbolic variables is checked in its own framework, ('theano',); got {backends!r}."
+            "an op or a function of variables is checked in its own framework, ('theano',) or ('tensorflow',); got "
+            f"{backends!r}."
         )
     return tuple(backends)
 
@@ -182,12 +189,19 @@ def _problem_checks(
     points = tuple(references.values())
     for backend in backends:
         differentiable = _differentiable(problem, backend, good)
-        case = Case(differentiable, good, problem.argument_names, True, points, rtol, isinstance(problem, ODE))
+        integrated = isinstance(problem, (ODE, Integral))
+        case = Case(differentiable, good, problem.argument_names, True, points, rtol, integrated)
         if backend == "numpy":
-            checks_of = checks_ode if isinstance(problem, ODE) else checks_solve
-            checks.extend(checks_of.run(problem, case, order))
+            checks.extend(_checks_of(problem).run(problem, case, order))
         checks.extend(checks_derivatives.run(case, order, seed))
     return checks
+
+
+def _checks_of(problem: Problem) -> Any:
+    """The module with the checks of a kind of problem."""
+    if isinstance(problem, Integral):
+        return checks_integral
+    return checks_ode if isinstance(problem, ODE) else checks_solve
 
 
 def _truth(problem: Problem, reference: Any, shapes: Sequence[tuple[int, ...]]) -> Reference:
@@ -202,9 +216,17 @@ def _differentiable(problem: Problem, backend: str, arguments: tuple[np.ndarray,
         from implicitops.testing.differentiation.numpy import NumpyDifferentiable
 
         return NumpyDifferentiable(problem)
+    return _in_framework(backend, problem, arguments)
+
+
+def _in_framework(backend: str, function: Callable[..., Any], arguments: Sequence[np.ndarray]) -> Differentiable:
+    if backend == "tensorflow":
+        from implicitops.testing.differentiation.tensorflow import TensorflowDifferentiable
+
+        return TensorflowDifferentiable(function, arguments)
     from implicitops.testing.differentiation.theano import TheanoDifferentiable
 
-    return TheanoDifferentiable(problem, arguments)
+    return TheanoDifferentiable(function, arguments)
 
 
 def _reference_or_check(make: Callable[[], ReferencePoint], name: str, where: str) -> ReferencePoint | Check:
@@ -220,20 +242,24 @@ def _reference_or_check(make: Callable[[], ReferencePoint], name: str, where: st
 
 
 def _function_checks(
-    target: Any, at: Any, order: int, reference: Callable[..., Any] | None, rtol: float | None, seed: int
+    target: Any,
+    at: Any,
+    order: int,
+    backend: str,
+    reference: Callable[..., Any] | None,
+    rtol: float | None,
+    seed: int,
 ) -> list[Check]:
     if not callable(target):
         raise ArgumentError(
-            f"target must be a Problem, a Theano Op or a function of Theano variables; got {target!r:.80} of type "
+            f"target must be a Problem, a Theano Op or a function of variables; got {target!r:.80} of type "
             f"{type(target).__name__}."
         )
-    from implicitops.testing.differentiation.theano import TheanoDifferentiable
-
     names = _argument_names(target)
     points = function_points(at, names)
     names = names or tuple(f"argument {k}" for k in range(len(points[0])))
     try:
-        differentiable = TheanoDifferentiable(target, points[0])
+        differentiable = _in_framework(backend, target, points[0])
     except NotAvailableError as error:
         raise ArgumentError(str(error)) from None
     shapes = [a.shape for a in points[0]]

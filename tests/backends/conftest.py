@@ -1,12 +1,15 @@
-"""Fixtures of the Theano tests: both ways of running an op, and a clean slate of failures."""
+"""Fixtures of the backends' tests: ways of running an op, and a clean slate of failures."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
 from implicitops.backends import failures
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what TensorFlow says of the processor, in every process
 
 
 @pytest.fixture(params=["c", "py"])
@@ -27,6 +30,16 @@ def linker(request, monkeypatch):
 
     monkeypatch.setattr(COp, "make_thunk", make_thunk)
     return request.param
+
+
+@pytest.fixture(params=["eager", "graph", "jit"])
+def way(request):
+    """``way(function)``: the function as TensorFlow runs it, op by op, as a graph, or compiled by XLA."""
+    tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    if request.param == "eager":
+        return lambda function: function
+    jit = True if request.param == "jit" else None
+    return lambda function: tf.function(function, jit_compile=jit, autograph=False)
 
 
 @pytest.fixture(autouse=True)
