@@ -16,6 +16,7 @@ BENCHMARKS = (
     "ode",
     "ode_sensitivities",
     "ode_posterior",
+    "integral",
     "work_precision",
 )
 

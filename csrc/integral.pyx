@@ -15,6 +15,7 @@ cdef extern from "implicitops.h" nogil:
         iop_block_function block
         iop_scalar_function scalar
         void *ctx
+        int32_t n_outputs
     ctypedef struct iop_operation:
         const int64_t *input_sizes
         const int64_t *output_sizes
@@ -32,6 +33,7 @@ cdef extern from "quadrature.h" nogil:
         const iop_callback *forms
         iop_callback moments
         iop_callback vanishing
+        iop_callback watched
         const iop_quadrature *const *inside
         int64_t n_forms
         const int64_t *switch_points
@@ -125,7 +127,7 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.chain = <int64_t *> take(&m, q.n_points + 2)
     w.place = <int64_t *> take(&m, q.n_points + 1)
     w.block = take(&m, (1 + lengths + q.n_parameters + regimes) * IOP_NODE_ROW)
-    w.out = take(&m, size * IOP_NODE_ROW)
+    w.out = take(&m, (size + q.watched.n_outputs) * IOP_NODE_ROW)
     w.node = take(&m, IOP_NODE_ROW)
     w.distance = take(&m, IOP_NODE_ROW)
     w.factor = take(&m, IOP_NODE_ROW)
@@ -263,7 +265,7 @@ cdef class Quadrature:
     ----------
     forms : sequence of compiled bundles or None, see calculus/quadrature.py
     moments : compiled bundle
-    vanishing : compiled bundle or None
+    vanishing, watched : compiled bundle or None
     inside : sequence of Quadrature or None, for each form the integral that is integrated; empty for the innermost
     switch_points : int64 array, the point of each switch
     n, n_parameters, n_derivatives, n_constants, n_points, n_stated : int
@@ -286,13 +288,13 @@ cdef class Quadrature:
         self.forms = NULL
         self.inside = NULL
 
-    def __init__(self, *, forms, moments, vanishing, inside, switch_points, int64_t n, int64_t n_parameters,
+    def __init__(self, *, forms, moments, vanishing, watched, inside, switch_points, int64_t n, int64_t n_parameters,
                  int64_t n_derivatives, int64_t n_constants, int64_t n_points, int64_t n_stated, limits,
                  bint oscillates, int64_t order, int64_t max_steps, int64_t method, double rtol, atol):
         cdef int64_t k
         switch_points = np.ascontiguousarray(switch_points, dtype=np.int64)
         atol = np.ascontiguousarray(atol, dtype=np.float64)
-        self.keep = (tuple(forms), moments, vanishing, tuple(inside), switch_points, atol)
+        self.keep = (tuple(forms), moments, vanishing, watched, tuple(inside), switch_points, atol)
         self.forms = <iop_callback *> malloc((len(forms) + 1) * sizeof(iop_callback))
         self.inside = <const iop_quadrature **> malloc((len(inside) + 1) * sizeof(iop_quadrature *))
         if self.forms == NULL or self.inside == NULL:
@@ -304,6 +306,7 @@ cdef class Quadrature:
         self.data.forms = self.forms
         self.data.moments = as_callback(moments)
         self.data.vanishing = as_callback(vanishing)
+        self.data.watched = as_callback(watched)
         self.data.inside = self.inside if len(inside) else NULL
         self.data.n_forms = len(inside)
         self.data.switch_points = <const int64_t *> <uintptr_t> switch_points.ctypes.data
@@ -340,7 +343,9 @@ cdef iop_callback as_callback(bundle):
     callback.block = NULL
     callback.scalar = NULL
     callback.ctx = NULL
+    callback.n_outputs = 0
     if bundle is not None:
+        callback.n_outputs = bundle.n_outputs
         callback.block = <iop_block_function> <uintptr_t> bundle.block_address
         callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
     return callback

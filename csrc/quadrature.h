@@ -28,6 +28,7 @@ struct iop_quadrature {
     const iop_callback *forms;    /* G: left and right form of each point, then the variable itself; innermost only */
     iop_callback moments;         /* (p, constants) -> points, scale; their derivatives; slopes and offsets of switches */
     iop_callback vanishing;       /* (x, p, regimes) -> 1 for each expression that is exactly 0; scalar NULL: none is */
+    iop_callback watched;         /* (x, p, regimes) -> what must not change its sign in a stretch; scalar NULL: nothing */
     const iop_quadrature *const *inside; /* the integral that is integrated, for each form; NULL: the innermost level */
     int64_t n_forms;
     const int64_t *switch_points; /* the point at which each switch changes */
@@ -192,6 +193,26 @@ static void iop_set_vanishing(iop_quadrature_work *w, iop_stretch *s) {
     q->vanishing.scalar(in, s->vanishes, q->vanishing.ctx);
 }
 
+/* Whether a condition that only the break points of the statement locate changes inside of a stretch after all. */
+static int iop_changes_inside(iop_quadrature_work *w, const iop_stretch *s) {
+    const iop_callback *watched = &w->quadrature->watched;
+    const int64_t rest = w->quadrature->n_parameters + w->quadrature->n_switches + w->quadrature->n_constants;
+    if (watched->block == NULL || s->kind == IOP_EMPTY) return 0;
+    const double end = s->kind == IOP_LINE ? 0 : w->moments[s->kind == IOP_FROM_RIGHT ? s->right : s->left];
+    for (int64_t i = 0; i < IOP_NODES; i++) {
+        const double part = (i + 0.5) / IOP_NODES, line = 2 * part - 1;
+        const double u = s->kind == IOP_FINITE ? part : s->kind == IOP_LINE ? line / (1 - line * line) : part / (1 - part);
+        w->in[i] = end + (s->kind == IOP_FROM_RIGHT ? -u : u) * s->length[0];
+        for (int64_t r = 0; r < rest; r++)
+            w->in[(1 + r) * IOP_NODE_ROW + i] = r < w->quadrature->n_parameters ? w->parameters[r] : s->regimes[r - w->quadrature->n_parameters];
+    }
+    watched->block(IOP_NODES, IOP_NODE_ROW, w->in, w->out, watched->ctx);
+    for (int64_t c = 0; c < watched->n_outputs; c++)
+        for (int64_t i = 1; i < IOP_NODES; i++)
+            if (w->out[c * IOP_NODE_ROW] * w->out[c * IOP_NODE_ROW + i] < 0) return 1;
+    return 0;
+}
+
 /* Divides the range into stretches at the parameters of this solve. */
 static int iop_divide(iop_quadrature_work *w) {
     const iop_quadrature *q = w->quadrature;
@@ -211,6 +232,7 @@ static int iop_divide(iop_quadrature_work *w) {
         iop_set_regimes(w, j, direction, s->regimes);
         if (s->kind == IOP_FINITE && s->length[0] == 0) s->kind = IOP_EMPTY;
         iop_set_vanishing(w, s);
+        if (iop_changes_inside(w, s)) return IOP_ROUGH;
     }
     return IOP_CONVERGED;
 }

@@ -5,6 +5,10 @@
 #include "quadrature_adaptive.h"
 #include "quadrature_tail.h"
 
+/* Lengths of cells, in units of a stretch, of which the shorter ask for the longer to be divided. */
+#define IOP_NARROW 0.04
+#define IOP_WIDE 0.07
+
 /* Sums of all cells, and the tolerance of each component; returns whether all errors are within them.
  *
  * A component that vanishes by symmetry, or because its terms cancel at every node, is known to rounding error only. */
@@ -104,6 +108,25 @@ static int iop_may_hide_a_jump(iop_quadrature_work *w) {
     return !within;
 }
 
+/* Where some part of a stretch needed short cells far from its ends, peaks may stand elsewhere too, between the nodes of
+ * long ones: sets the sizes of those, and returns 1 if there are any. */
+static int iop_may_hide_a_peak(iop_quadrature_work *w) {
+    int hidden = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) {
+        const iop_cell *narrow = &w->cells[k];
+        if (narrow->map != IOP_DIRECT || narrow->from == 0 || narrow->to - narrow->from > IOP_NARROW) continue;
+        for (int64_t j = 0; j < w->n_cells; j++) {
+            iop_cell *cell = &w->cells[j];
+            if (cell->stretch != narrow->stretch || cell->map != IOP_DIRECT || cell->rule != IOP_RULE_GAUSS_KRONROD) continue;
+            if (cell->to - cell->from <= IOP_WIDE || w->stretches[cell->stretch].kind != IOP_FINITE) continue;
+            cell->size = 1;
+            hidden = 1;
+        }
+    }
+    return hidden;
+}
+
 static double iop_largest_size(const iop_quadrature_work *w) {
     double largest = 0;
     for (int64_t k = 0; k < w->n_cells; k++)
@@ -141,7 +164,7 @@ static int iop_integrate(iop_quadrature_work *w, int outermost) {
         if (iop_sum_cells(w)) {
             if (iop_may_hide_a_jump(w)) {
                 least = 0.3 * iop_largest_size(w);
-            } else {
+            } else if (!iop_may_hide_a_peak(w)) {
                 if (!outermost || !iop_may_have_missed_a_peak(w)) return IOP_CONVERGED;
                 if (w->n_cells > IOP_PEAK_CELLS) return IOP_PEAK_MISSED;
             }

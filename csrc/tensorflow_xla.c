@@ -57,10 +57,13 @@ static const iop_target *find(const char *name, const char *pickle, size_t pickl
     return &entry->target;
 }
 
-/* XLA's convention has no way to report an error: it becomes a warning, and NaN. */
-static void give_up(const char *name, const char *error)
+/* XLA's convention has no way to report an error: it becomes a warning, and NaN.  A process that was asked to stop is
+ * asked again, as soon as it is back in Python. */
+static void give_up(const char *name, const char *error, int stop)
 {
     PyGILState_STATE state = PyGILState_Ensure();
+    if (stop)
+        PyErr_SetInterrupt();
     PyObject *result = iop_ask("warn", Py_BuildValue("(ss)", name, error));
     if (result == NULL)
         PyErr_WriteUnraisable(NULL);
@@ -77,6 +80,7 @@ __attribute__((visibility("default"))) void implicitops_xla(void *out, const voi
     double *outputs[n_outputs + 1];
     char error[IOP_ERROR_SIZE];
     const iop_target *target;
+    int outcome = -1;
     iop_batch batch = {n, ticket[2], (const double *const *)(in + 1), strides, outputs};
     for (int64_t k = 0; k < n_outputs; k++) {
         outputs[k] = n_outputs == 1 ? (double *)out : ((double **)out)[k];
@@ -88,10 +92,10 @@ __attribute__((visibility("default"))) void implicitops_xla(void *out, const voi
     if (n == 0 || n_wanted < 0)
         return;
     target = find(name, pickle, (size_t)ticket[6], n_wanted, error);
-    if (target != NULL && iop_run_target(target, &batch, error) == 0)
+    if (target != NULL && (outcome = iop_run_target(target, &batch, error)) == 0)
         return;
     for (int64_t k = 0; k < n_wanted; k++)
         for (int64_t i = 0; i < n * output_sizes[k]; i++)
             outputs[k][i] = NAN;
-    give_up(name, error);
+    give_up(name, error, outcome > 0);
 }

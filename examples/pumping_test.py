@@ -2,11 +2,11 @@
 
 A well is pumped at a constant rate Q. At the distance r the water level has fallen, at time t, by
 s = Q/(4 pi T) W(u), u = r^2 S/(4 T t), with the well function W(u) = integral of exp(-x)/x from u to infinity
-(C. V. Theis, Trans. Am. Geophys. Union 16 (1935) 519). The parameters are in the lower limit. This integral has a name,
-``sympy.expint(1, u)``, and is checked against it; well functions of leaky or bounded aquifers have none. The data are those of
-Oude Korendijk, measured in 1963 and printed in G. P. Kruseman and N. A. de Ridder, Analysis and Evaluation of Pumping
-Test Data (1994), table 3.2. The posterior is compared with a least squares fit of both piezometers by AQTESOLV, which
-TTim's documentation reports (X. Yang, Master thesis, TU Delft, 2020).
+(C. V. Theis, Trans. Am. Geophys. Union 16 (1935) 519). The parameters are in the lower limit. This integral has a
+name, ``sympy.expint(1, u)``, and is checked against SciPy's; the well functions of leaky aquifers have none. The data
+are those of Oude Korendijk, measured in 1963 and printed in G. P. Kruseman and N. A. de Ridder, Analysis and Evaluation
+of Pumping Test Data (1994), table 3.2. The posterior is compared with a least squares fit of both piezometers by
+AQTESOLV, which TTim's documentation reports (X. Yang, Master thesis, TU Delft, 2020).
 
 The residuals are not independent: they drift along each curve, as the aquifer is not what Theis assumed. The standard
 deviations here are therefore too small, as those of the published fit are.

@@ -200,10 +200,13 @@ class Level:
         hessians = [tape.forward(gradients[a], along(b)) for a, b in pairs]
         return [*chain(*zip(*gradients)), *chain(*zip(*hessians))]
 
+    def values_bundle(self, expressions: Sequence[sp.Expr]) -> Bundle:
+        """(variable, parameters, regimes) to some expressions; for an integral without levels outside."""
+        return Bundle((self.variable, *self.parameters, *self.regimes), tuple(expressions))
+
     def vanishing_bundle(self) -> Bundle:
-        """(variable, parameters, regimes) to 1 for each expression that is exactly 0 all along the stretch, else 0."""
-        inputs = (self.variable, *self.parameters, *self.regimes)
-        return Bundle(inputs, tuple(vanishes(e, {self.variable}) for e in self.expressions))
+        """The same to 1 for each integrand that is exactly 0 all along the stretch, else 0."""
+        return self.values_bundle([vanishes(e, {self.variable}) for e in self.expressions])
 
 
 @dataclass(frozen=True)

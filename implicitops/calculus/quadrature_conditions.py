@@ -7,21 +7,30 @@ adds a term to the first derivative, and a kink adds one to the second, that no 
 
 from __future__ import annotations
 
-import sympy as sp
+import itertools
 
+import sympy as sp
+from sympy.core.relational import Relational
+
+from implicitops.calculus.cases import JUMPS, KINKS, STEPS
 from implicitops.calculus.continuity import Continuity
 from implicitops.calculus.quadrature import Level, quadrature_of
 from implicitops.calculus.switching import DifferentiabilityError
 from implicitops.problems.integral import Integral
 
 
-def require_differentiable_integral(problem: Integral, order: int) -> None:
+def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.Expr, ...]:
     """Raise DifferentiabilityError if derivatives under the integral would miss a jump.
 
     Parameters
     ----------
     problem : Integral
     order : 1 or 2, the highest order of derivative that is wanted
+
+    Returns
+    -------
+    tuple of Expr in canonical Symbols, which must not change their signs between two points: only the break points of
+    the statement say where they do
 
     Raises
     ------
@@ -30,24 +39,46 @@ def require_differentiable_integral(problem: Integral, order: int) -> None:
     Examples
     --------
     >>> import sympy as sp, implicitops as iop
+    >>> from implicitops.calculus.quadrature_conditions import require_differentiable_integral
     >>> x, p = sp.symbols("x p")
-    >>> step = sp.Piecewise((1, sp.sin(x) > p), (0, True))
-    >>> require_differentiable_integral(iop.Integral(step, (x, 0, 3), [p]), 1)
-    Traceback (most recent call last):
-    ...
-    implicitops.calculus.switching.DifferentiabilityError: derivatives of order 1 need integrands without jumps at...
+    >>> require_differentiable_integral(iop.Integral(sp.Abs(sp.sin(p*x)), (x, 0, 4/p), [p], breakpoints=[sp.pi/p]), 2)
+    (sin(p0*x0),)
     """
     quadrature = quadrature_of(problem)
     levels = _one_of_each(quadrature.outermost)
     moving: list[sp.Symbol] = list(quadrature.statement.parameters)
+    watched: list[sp.Expr] = []
     for level in levels:
         parts = (*quadrature.located.expressions, *(e for pair in quadrature.located.limits[: level.depth] for e in pair))
         for part in parts:
-            _require_smooth(problem, level, part, tuple(moving), order)
+            failure = _not_smooth(level, part, tuple(moving), order)
+            if failure is not None:
+                deciding = _stated_conditions(problem, level, part)
+                if not deciding:
+                    raise _error(problem, level, failure, order)
+                watched.extend(deciding)
         if level.mapping.is_moving:
             moving.append(level.variable)
     if order >= 2 and len(levels) > 1:
         _require_no_entering_jump(problem, levels)
+    return tuple(dict.fromkeys(watched))
+
+
+def _stated_conditions(problem: Integral, level: Level, expression: sp.Expr) -> list[sp.Expr]:
+    """What decides all conditions on the variable, if each of that is 0 at a break point of the statement; else nothing."""
+    if not problem.breakpoints:
+        return []
+    deciding: list[sp.Expr] = []
+    for node in sorted(expression.atoms(Relational, *JUMPS, *KINKS, *STEPS), key=sp.default_sort_key):
+        if level.variable not in node.free_symbols:
+            continue
+        if isinstance(node, STEPS):
+            return []
+        pairs = itertools.combinations(node.args, 2) if isinstance(node, (Relational, sp.Max, sp.Min)) else [(node.args[0], 0)]
+        deciding.extend(left - right for left, right in pairs)
+    stated = level.points[: level.n_stated]
+    values = ([difference.xreplace({level.variable: point}) for point in stated] for difference in deciding)
+    return deciding if all(any(sp.simplify(value) == 0 for value in each) for each in values) else []
 
 
 def _one_of_each(level: Level) -> list[Level]:
@@ -59,20 +90,20 @@ def _one_of_each(level: Level) -> list[Level]:
     return levels
 
 
-def _require_smooth(
-    problem: Integral, level: Level, expression: sp.Expr, moving: tuple[sp.Symbol, ...], order: int
-) -> None:
+def _not_smooth(level: Level, expression: sp.Expr, moving: tuple[sp.Symbol, ...], order: int) -> sp.Expr | None:
+    """Part of an expression that may jump, or have a kink for order 2, where no point of the mesh is."""
     passes = (level.variable,) if level.mapping.is_moving else ()
-    part = Continuity(passes, moving, level.variable, order).failure(expression)
-    if part is None:
-        return
+    return Continuity(passes, moving, level.variable, order).failure(expression)
+
+
+def _error(problem: Integral, level: Level, part: sp.Expr, order: int) -> DifferentiabilityError:
     needed, what = ("", "continuous") if order == 1 else (" and kinks", "continuously differentiable")
-    raise DifferentiabilityError(
+    return DifferentiabilityError(
         f"derivatives of order {order} need integrands without jumps{needed} at places that are not known beforehand, "
         f"but {_readable(problem, part)} is not {what} where its condition changes, as far as SymPy can tell. The value "
-        f"can be computed, this derivative cannot. Give a condition that is affine in {_variable(problem, level)}, such "
-        f"as {_variable(problem, level)} < tau, whose place is then a break point by itself; split the range where the "
-        "condition changes; or replace it by a steep smooth function such as 1/(1 + exp(-k*u))."
+        "can be computed, this derivative cannot. Give all places where it changes as breakpoints=[...]; or a condition "
+        f"that is affine in {_variable(problem, level)}, whose place is found by itself; or replace it by a steep smooth "
+        "function such as 1/(1 + exp(-k*u))."
     )
 
 

@@ -38,15 +38,14 @@ def integral_operation(operation: Solve) -> Any:
     DifferentiabilityError : a derivative is asked for of an integrand that jumps at a place that is not known
     """
     problem, order = operation.problem, operation.derivatives
-    if order >= 1:
-        require_differentiable_integral(problem, order)
+    watched = require_differentiable_integral(problem, order) if order >= 1 else ()
     outermost = quadrature_of(problem).outermost
-    kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level")
+    kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
     shapes = (operation.input_shapes, operation.kernel_output_shapes)
     return _operation.Operation(kernel, *map(sizes, shapes), 1 if outermost.inside else GRAIN)
 
 
-def _level_kernel(problem: Any, level: Level, order: int, key: str) -> Any:
+def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
     """Kernel of a level and of those inside it; the key says through which forms it is reached."""
     options, forms = problem.options, level.forms
     tightened = INNER_TOLERANCE ** len(level.outer)
@@ -59,6 +58,7 @@ def _level_kernel(problem: Any, level: Level, order: int, key: str) -> Any:
         forms=[_form(level, form, order, f"{key}/form{k}/{order}") for k, form in enumerate(forms if innermost else ())],
         moments=compiled(f"{key}/moments{order}", lambda: level.moments_bundle(order)),
         vanishing=compiled(f"{key}/vanishing", level.vanishing_bundle) if innermost and not level.outer else None,
+        watched=compiled(f"{key}/watched{order}", lambda: level.values_bundle(watched)) if watched else None,
         inside=inside,
         switch_points=np.array([point for _, point in level.switches], dtype=np.int64),
         n=len(level.expressions),

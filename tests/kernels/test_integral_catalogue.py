@@ -38,9 +38,6 @@ EXPECTED_FAILURES: dict[tuple[str, int], str] = {
     ("smooth with a narrow Gaussian", 0): SILENT + "all samples see the cosine only",
     ("smooth with a narrow Gaussian", 1): SILENT + "all samples see the cosine only",
     ("smooth with a narrow Gaussian", 2): SILENT + "all samples see the cosine only",
-    ("Black-Scholes", 2): REFUSED + "the kink is at a breakpoint, but is not affine in x",
-    ("two kinks of a parabola", 2): REFUSED + "the kinks are not affine in x",
-    ("two kinks of a parabola with breakpoints", 2): REFUSED + "the kinks are at breakpoints, but are not affine in x",
     ("rectified sine with breakpoints", 2): REFUSED + "the kinks are at breakpoints, but are not affine in x",
 }
 

@@ -6,6 +6,7 @@ Where Monte Carlo means are compared, the tolerance is four standard errors of o
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,29 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
+import implicitops as iop
+from implicitops.backends.failures import reset_failures
+
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 import arviz as az  # noqa: E402
+import theano  # noqa: E402
 from theano.graph.op import COp  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
+
+
+@pytest.fixture(autouse=True)
+def _clean_process():
+    reset_failures()
+    with warnings.catch_warnings():
+        # While it tunes, NUTS tries parameters that nothing can be solved for.
+        warnings.simplefilter("ignore", iop.SolveWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+    reset_failures()
+    theano.config.compute_test_value = "off"  # PyMC3 leaves it at "raise" for the rest of the process
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class TestWhatIsRightPasses:
         report = verify_grad(problem, at, order=2)
         assert not [check.name for check in report if check.passed is None and "Taylor" not in check.name]
 
-    @pytest.mark.parametrize("name", ["moving limits", "whole line, vectors"])
+    @pytest.mark.parametrize("name", ["moving limits"])
     def test_in_theano(self, name, monkeypatch):
         mode = pytest.importorskip("theano.compile.mode")
         monkeypatch.setattr(mode, "instantiated_default_mode", mode.Mode(linker="py", optimizer="fast_compile"))

@@ -1,0 +1,232 @@
+"""Saved models in other processes, and what works where our op cannot be loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import sympy as sp
+
+import implicitops as iop
+from implicitops.testing import conformance
+from implicitops.testing.differentiation.tensorflow import TensorflowDifferentiable
+
+tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
+
+from implicitops.backends import tensorflow_op, tensorflow_xla
+
+x, p, k = sp.symbols("x p k")
+
+SAVING = """
+import implicitops as iop
+import sympy as sp
+import sys
+import tensorflow as tf
+
+x, p, k = sp.symbols("x p k")
+root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
+decay = iop.ODE({x: -k * x}, [k], initial={x: 1})
+double = iop.External(lambda x: 2 * x, inputs={"x": ()}, outputs=())
+many, three, one = (tf.TensorSpec(shape, tf.float64) for shape in ([None], [3], []))
+
+class Model(tf.Module):
+    @tf.function(input_signature=[many])
+    def root(self, v):
+        return root(v)
+
+    @tf.function(input_signature=[three], jit_compile=True)
+    def compiled(self, v):
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            y = root(v)
+        return tape.gradient(y, v)
+
+    @tf.function(input_signature=[one])
+    def decay(self, v):
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            y = decay(v, times=[1.0])
+        return tape.gradient(y, v)
+
+    @tf.function(input_signature=[one])
+    def without_pickle(self, v):
+        return double(v)
+
+tf.saved_model.save(Model(), sys.argv[1])
+"""
+
+LOADING = """
+import implicitops.backends.tensorflow
+import sys
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+v, one = tf.constant([1.0, 4.0, 16.0], tf.float64), tf.constant(0.5, tf.float64)
+with tf.GradientTape() as outer:
+    outer.watch(v)
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        y = model.root(v)
+    first = tape.gradient(y, v)
+print(y.numpy().tolist(), first.numpy().tolist(), outer.gradient(first, v).numpy().tolist())
+with tf.GradientTape() as tape:
+    tape.watch(v)
+    first = model.compiled(v)
+print(first.numpy().tolist(), tape.gradient(first, v).numpy().tolist())
+print(abs(model.decay(one).numpy() + 0.6065306597) < 1e-7)
+try:
+    model.without_pickle(one)
+except tf.errors.InvalidArgumentError as error:
+    print("could not be pickled" in str(error))
+"""
+
+
+def test_saved_model_works_in_another_process(tmp_path):
+    """It was not told what the problems are: the graph says it."""
+    for program in (SAVING, LOADING):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "model")], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    first, second = [0.5, 0.25, 0.125], [-0.25, -0.03125, -0.00390625]
+    assert done.stdout.splitlines() == [f"[1.0, 2.0, 4.0] {first} {second}", f"{first} {second}", "True", "True"]
+
+
+# -- without our op, and without custom calls -------------------------------------------------------------------------
+
+CASES = conformance.closed_forms()
+
+
+@pytest.fixture
+def no_op(monkeypatch, tmp_path):
+    """TensorFlow as it is where implicitops was built without a C compiler."""
+    caches = (tensorflow_op.library, tensorflow_op._maker, tensorflow_xla.registered)
+    monkeypatch.setattr(tensorflow_op, "_LIBRARY", tmp_path / "nothing")
+    for cache in caches:
+        cache.cache_clear()
+    with pytest.warns(tensorflow_op.BackendWarning, match="Python is called instead"):
+        tensorflow_op.library()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def no_custom_calls(monkeypatch):
+    """XLA as it is for an accelerator, or in a version of TensorFlow without the registry of custom calls."""
+    monkeypatch.setattr(tensorflow_xla, "registered", lambda: False)
+
+
+FIRST_CHECKS = conformance.CHECKS[:2]
+
+
+@pytest.mark.usefixtures("no_op")
+@pytest.mark.parametrize("name", ["two scalars", "two unknowns", "existing code", "decay"])
+@pytest.mark.parametrize("check", FIRST_CHECKS)
+@pytest.mark.parametrize("running", ["eager", "graph"])
+def test_without_our_op_values_and_derivatives_are_the_same(check, name, running):
+    def backend(function, example):
+        return TensorflowDifferentiable(function, example, way=running)
+
+    check(backend, CASES[name])
+
+
+@pytest.mark.usefixtures("no_op")
+def test_without_our_op_vectorised_maps_keep_their_derivatives():
+    root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
+    v = tf.constant([4.0, 16.0], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        y = tf.vectorized_map(root, v)
+    np.testing.assert_array_equal(y, [2.0, 4.0])
+    np.testing.assert_allclose(tape.gradient(y, v), [0.25, 0.125], rtol=1e-15)
+
+
+@pytest.mark.usefixtures("no_custom_calls")
+@pytest.mark.parametrize("name", ["one scalar", "scalar and vector", "two unknowns", "fixed point"])
+@pytest.mark.parametrize("check", [*FIRST_CHECKS, conformance.check_scalars_batches_and_broadcasting])
+def test_without_custom_calls_xla_compiles_loops_with_the_same_results(check, name):
+    check(lambda function, example: TensorflowDifferentiable(function, example, way="jit"), CASES[name])
+
+
+@pytest.mark.usefixtures("no_custom_calls")
+def test_without_custom_calls_a_failed_solve_is_nan_too():
+    for problem in (
+        iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)),
+        iop.Root([x**2 - p], [x], [p], guess=[1]),
+    ):
+        found = tf.function(problem, jit_compile=True)(tf.constant([4.0, -1.0, np.nan, 9.0], tf.float64))
+        np.testing.assert_array_equal(np.ravel(found), [2.0, np.nan, np.nan, 3.0])
+
+
+@pytest.mark.usefixtures("no_custom_calls")
+def test_without_custom_calls_other_problems_are_an_error_that_says_what_is_possible():
+    for problem in (
+        iop.Minimum(sp.exp(x) - p * x, x, [p], guess=0),
+        iop.Root(x**3 - p, x, [p], bracket=(0, sp.oo)),
+    ):
+        with pytest.raises(iop.ArgumentError, match="lacks XLA's registry .* can compile a Root that has a finite"):
+            tf.function(problem, jit_compile=True)(tf.constant(1.0, tf.float64))
+
+
+@pytest.mark.usefixtures("no_custom_calls")
+def test_without_custom_calls_piecewise_equations_choose_their_branch():
+    root = iop.Root(sp.Piecewise((x - p, p < 1), (x**3 - p, True)), x, [p], bracket=(0, 1 + p))
+    found = tf.function(root, jit_compile=True)(tf.constant([0.5, 8.0], tf.float64))
+    np.testing.assert_allclose(found, [0.5, 2.0], rtol=1e-14)
+
+
+# -- compilation by XLA -----------------------------------------------------------------------------------------------
+
+
+def test_open_shapes_are_solved_by_loops_where_that_is_possible():
+    root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
+    spec = [tf.TensorSpec([None], tf.float64)]
+    function = tf.function(root, jit_compile=True, input_signature=spec)
+    np.testing.assert_allclose(function(np.array([4.0, 9.0, 16.0])), [2.0, 3.0, 4.0], rtol=1e-15)
+    decay = iop.ODE({x: -k * x}, [k], initial={x: 1})
+    with pytest.raises(iop.ArgumentError, match="the shape of k is not known .* tf.ensure_shape"):
+        tf.function(lambda v: decay(v, times=[1.0]), jit_compile=True, input_signature=spec)(np.ones(2))
+
+
+def test_custom_calls_of_others_are_left_alone():
+    from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_custom_call_v2
+
+    with tf.Graph().as_default():
+        v = tf.constant(1.0)
+        (foreign,) = xla_custom_call_v2(
+            operands=[v],
+            call_target_name="somebody_else",
+            backend_config="",
+            has_side_effect=False,
+            result_dtypes=[tf.float32],
+            result_shapes=[[]],
+        )
+        with pytest.raises(LookupError, match="a custom call of XLA that is not of implicitops"):
+            tf.gradients(foreign, v)
+
+
+def test_sampling_is_compiled_as_a_whole():
+    tfp = pytest.importorskip("tensorflow_probability", reason="needs TensorFlow Probability")
+    mu, theta = sp.symbols("mu theta")
+    mu_of = iop.Root(mu + mu * sp.exp(theta * mu) - 1, mu, [theta], bracket=(0, 1))
+    one, sd = tf.constant(1.0, tf.float64), tf.constant(0.1, tf.float64)
+
+    def log_density(t):
+        likelihood = tfp.distributions.Normal(mu_of(t)[..., None], sd).log_prob([0.2, 0.21, 0.3])
+        return tfp.distributions.HalfNormal(one).log_prob(t) + tf.reduce_sum(likelihood, axis=-1)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def sample():
+        kernel = tfp.mcmc.HamiltonianMonteCarlo(log_density, step_size=0.4 * one, num_leapfrog_steps=3)
+        kernel = tfp.mcmc.TransformedTransitionKernel(kernel, tfp.bijectors.Exp())
+        seed = tf.constant([1, 2])
+        start = tf.ones(4, tf.float64)
+        return tfp.mcmc.sample_chain(20_000, start, kernel=kernel, num_burnin_steps=500, trace_fn=None, seed=seed)
+
+    draws = sample().numpy()
+    # By quadrature: see examples/documentation_model.py.
+    np.testing.assert_allclose(draws.mean(), 1.932, atol=0.03)
+    np.testing.assert_allclose(draws.std(), 0.621, atol=0.03)
