@@ -32,11 +32,11 @@ Cell = tuple[float, float]
 
 
 def table(name: str) -> np.ndarray:
-    """Half of a symmetric table of csrc/quadrature_rules.h, mirrored: from the centre outwards becomes from -1 to 1."""
-    text = (ROOT / "csrc" / "quadrature_rules.h").read_text("utf-8")
+    """Half of a symmetric table of csrc/quadrature_tables.h, mirrored: from -1 to 1."""
+    text = (ROOT / "csrc" / "quadrature_tables.h").read_text("utf-8")
     match = re.search(rf"{name}\[11\] = \{{(.*?)\}};", text, re.DOTALL)
     if match is None:
-        raise ValueError(f"csrc/quadrature_rules.h has no table {name} of 11 numbers")
+        raise ValueError(f"csrc/quadrature_tables.h has no table {name} of 11 numbers")
     half = np.array(ast.literal_eval(f"[{match[1]}]"))
     return np.concatenate([-half if name.endswith("nodes") else half, half[-2::-1]])
 

@@ -180,7 +180,9 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         m->h = iop_first_step(m, stop);
     }
     for (;;) {
-        const double remaining = stop - m->t;
+        /* On a stiff problem the interpolant loses its order, so that steps end at outputs. */
+        const double target = m->is_stiff && sink->next > m->t && sink->next < stop ? sink->next : stop;
+        const double remaining = target - m->t;
         const int last = m->h >= 0.999 * remaining;
         double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
         const int64_t was_stiff = m->is_stiff;
@@ -196,7 +198,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             if (m->h < 16 * DBL_EPSILON * fabs(m->t) || m->h < 1e-300) return iop_why_too_short(m, scale, h, error);
             continue;
         }
-        const double t_new = last ? stop : m->t + h;
+        const double t_new = last ? target : m->t + h;
         counts->steps++;
         if (m->is_stiff) {
             stiffness = iop_power_step(m, h);
@@ -217,7 +219,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         double *swapped = m->z;
         m->z = m->z_new;
         m->z_new = swapped;
-        if (last) return IOP_CONVERGED;
+        if (t_new == stop) return IOP_CONVERGED;
         const int tried = m->method == IOP_ODE_AUTO && !m->is_stiff && m->suspicion >= m->patience;
         if (tried) iop_try_longer_step(m, stop);
         if (m->is_stiff || was_stiff || tried)

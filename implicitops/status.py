@@ -196,6 +196,9 @@ class Solution:
 class ImplicitopsError(Exception):
     """Base class of every error that implicitops raises on purpose."""
 
+    # What AutoGraph looks for before it raises an error of a tf.function again, with the user's own line in its text.
+    __init__ = Exception.__init__
+
 
 class ProblemError(ImplicitopsError, ValueError):
     """A problem's statement is not one that can be solved: what was expected, what came, what to do."""

@@ -123,7 +123,13 @@ def _linear_solve(operation: LinearSolve, inputs: Sequence[Any], batch: Any) -> 
     entries = evaluate(bundle, [*values[-n:], *values[:-n]])
     matrix = _matrix(entries, equations.jacobian_pattern, n, batch)
     right = tf.broadcast_to(inputs[-1], joined(batch, (n,)))
-    return [tf.linalg.solve(matrix, right[..., None], adjoint=operation.transposed)[..., 0]]
+    return [_solved(matrix, right, operation.transposed)]
+
+
+def _solved(matrix: Any, right: Any, transposed: bool = False) -> Any:
+    if right.shape[-1] == 1:
+        return right / matrix[..., 0]
+    return tf.linalg.solve(matrix, right[..., None], adjoint=transposed)[..., 0]
 
 
 # -- solvers ----------------------------------------------------------------------------------------------------------
@@ -140,9 +146,8 @@ def _small(step: Any, x: Any, options: Any, k: int = 0) -> Any:
 
 def _invariants(batch: Any, *cores: tuple[int, ...]) -> tuple[Any, ...]:
     """What is known of the shapes of a loop's variables."""
-    if isinstance(batch, tuple):
-        return tuple(tf.TensorShape((*batch, *core)) for core in cores)
-    return (tf.TensorShape(None),) * len(cores)
+    known = batch if isinstance(batch, tuple) else (None,) * batch.shape[0]
+    return tuple(tf.TensorShape((*known, *core)) for core in cores)
 
 
 def _bracketed(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
@@ -198,28 +203,26 @@ def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
         return array_of(values[:n], (n,), batch), _matrix(values[2 * n :], equations.jacobian_pattern, n, batch)
 
     def size(x: Any) -> Any:
+        values = evaluate(bundle, [*tf.unstack(x, n, axis=-1), *parameters])[:n]
+        norm = sum(tf.broadcast_to(value**2, tf.shape(x)[:-1]) for value in values)
         is_inside = tf.reduce_all((x >= bounds[:, 0]) & (x <= bounds[:, 1]), axis=-1)
-        norm = tf.reduce_sum(residual(x)[0] ** 2, axis=-1)
         return tf.where(is_inside & tf.math.is_finite(norm), norm, math.inf + 0 * norm)
 
-    def step_at(x: Any) -> Any:
-        f, matrix = residual(x)
-        return tf.linalg.solve(matrix, f[..., None])[..., 0]
-
     def advance(x: Any, done: Any) -> tuple[Any, Any]:
-        step, best = step_at(x), x
-        reached = tf.zeros_like(size(x)) + size(x)
-        small = tf.reduce_all(
-            tf.stack([_small(step[..., k], x[..., k], options, k) for k in range(n)], axis=-1), axis=-1
+        step = _solved(*reversed(residual(x)))
+        small = [_small(step[..., k], x[..., k], options, k) for k in range(n)]
+        is_last = tf.reduce_all(tf.stack(small, axis=-1), axis=-1)
+        # All lengths of the step at once, along an axis in front; the first that makes the residual smaller is taken.
+        lengths = tf.reshape(tf.constant([0.5**k for k in range(HALVINGS)], tf.float64), [-1] + [1] * x.shape.rank)
+        candidates = x - lengths * step
+        is_better = size(candidates) < size(x)
+        first = tf.argmax(tf.cast(is_better, tf.int32), axis=0)
+        chosen = tf.reduce_sum(
+            tf.where(tf.one_hot(first, HALVINGS, True, False, axis=0)[..., None], candidates, 0.0), 0
         )
-        accepted = small
-        best = tf.where(small[..., None], x - step, best)
-        for k in range(HALVINGS):
-            candidate = x - step / 2.0**k
-            is_better = ~accepted & (size(candidate) < reached)
-            best = tf.where(is_better[..., None], candidate, best)
-            accepted |= is_better
-        return tf.where(done[..., None], x, best), done | small
+        taken = tf.where(tf.reduce_any(is_better, axis=0)[..., None], chosen, x)
+        taken = tf.where(is_last[..., None], x - step, taken)
+        return tf.where(done[..., None], x, taken), done | is_last
 
     start_values = evaluate(equations.start_bundle(), parameters)
     x, done = tf.while_loop(

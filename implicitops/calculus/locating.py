@@ -90,4 +90,3 @@ class Locator(Rewriter):
             regime = sp.Symbol(f"{self.prefix}{len(self.switches)}", real=True)
             self.switches[difference] = Switch(regime, difference, factor * slope, place)
         return self.switches[difference].regime > _HALF
-

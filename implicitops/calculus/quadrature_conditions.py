@@ -49,7 +49,10 @@ def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.E
     moving: list[sp.Symbol] = list(quadrature.statement.parameters)
     watched: list[sp.Expr] = []
     for level in levels:
-        parts = (*quadrature.located.expressions, *(e for pair in quadrature.located.limits[: level.depth] for e in pair))
+        parts = (
+            *quadrature.located.expressions,
+            *(e for pair in quadrature.located.limits[: level.depth] for e in pair),
+        )
         for part in parts:
             failure = _not_smooth(level, part, tuple(moving), order)
             if failure is not None:
@@ -74,7 +77,11 @@ def _stated_conditions(problem: Integral, level: Level, expression: sp.Expr) -> 
             continue
         if isinstance(node, STEPS):
             return []
-        pairs = itertools.combinations(node.args, 2) if isinstance(node, (Relational, sp.Max, sp.Min)) else [(node.args[0], 0)]
+        pairs = (
+            itertools.combinations(node.args, 2)
+            if isinstance(node, (Relational, sp.Max, sp.Min))
+            else [(node.args[0], 0)]
+        )
         deciding.extend(left - right for left, right in pairs)
     stated = level.points[: level.n_stated]
     values = ([difference.xreplace({level.variable: point}) for point in stated] for difference in deciding)
@@ -139,4 +146,3 @@ def _readable(problem: Integral, part: sp.Basic) -> sp.Basic:
 
 def _variable(problem: Integral, level: Level) -> sp.Symbol:
     return problem.variables[level.depth]
-

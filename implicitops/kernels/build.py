@@ -195,4 +195,8 @@ def _linear_operation(operation: Collect | Distribute) -> Any:
 
 
 #: Problems whose operations are built elsewhere: what makes an Operation of those that hold such a problem.
-SOLVERS: dict[type, Callable[[Any], Any]] = {External: external_operation, Integral: integral_operation, ODE: ode_operation}
+SOLVERS: dict[type, Callable[[Any], Any]] = {
+    External: external_operation,
+    Integral: integral_operation,
+    ODE: ode_operation,
+}

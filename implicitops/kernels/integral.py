@@ -41,8 +41,8 @@ def integral_operation(operation: Solve) -> Any:
     watched = require_differentiable_integral(problem, order) if order >= 1 else ()
     outermost = quadrature_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
-    shapes = (operation.input_shapes, operation.kernel_output_shapes)
-    return _operation.Operation(kernel, *map(sizes, shapes), 1 if outermost.inside else GRAIN)
+    inputs, outputs = sizes(operation.input_shapes), sizes(operation.kernel_output_shapes)
+    return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN)
 
 
 def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
@@ -55,7 +55,9 @@ def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tup
     ]
     innermost = level.depth == 0
     return _integral.Quadrature(
-        forms=[_form(level, form, order, f"{key}/form{k}/{order}") for k, form in enumerate(forms if innermost else ())],
+        forms=[
+            _form(level, form, order, f"{key}/form{k}/{order}") for k, form in enumerate(forms if innermost else ())
+        ],
         moments=compiled(f"{key}/moments{order}", lambda: level.moments_bundle(order)),
         vanishing=compiled(f"{key}/vanishing", level.vanishing_bundle) if innermost and not level.outer else None,
         watched=compiled(f"{key}/watched{order}", lambda: level.values_bundle(watched)) if watched else None,

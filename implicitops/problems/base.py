@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import Any, ClassVar, TYPE_CHECKING, TypeVar, Union
 
 import sympy as sp
 
@@ -16,6 +16,7 @@ from implicitops.status import ArgumentError, ProblemError, Solution
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+Value = TypeVar("Value")
 Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
 
 #: Length of an axis in a shape that each call chooses, such as the number of output times of an ODE.
@@ -93,17 +94,20 @@ class Problem:
     @property
     def parameter_symbols(self) -> tuple[sp.Symbol, ...]:
         """All parameter Symbols, flattened in the order in which derivatives are taken."""
-        return tuple(s for item in self.params for s in (item if isinstance(item, tuple) else (item,)))
+        flat = (s for item in self.params for s in (item if isinstance(item, tuple) else (item,)))
+        return self._cached("_parameter_symbols", lambda: tuple(flat))
 
     @property
     def parameter_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Trailing shape of each argument: () for a Symbol, (k,) for a tuple of k Symbols."""
-        return tuple((len(item),) if isinstance(item, tuple) else () for item in self.params)
+        shapes = ((len(item),) if isinstance(item, tuple) else () for item in self.params)
+        return self._cached("_parameter_shapes", lambda: tuple(shapes))
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         """Keyword of each argument: the Symbol's name, or the common stem of a vector's Symbols."""
-        return tuple(_argument_name(item, i) for i, item in enumerate(self.params))
+        names = (_argument_name(item, i) for i, item in enumerate(self.params))
+        return self._cached("_parameter_names", lambda: tuple(names))
 
     @property
     def argument_names(self) -> tuple[str, ...]:
@@ -131,12 +135,17 @@ class Problem:
         return self._cached_hash("_key", lambda: f"{self.equation_key}|{self._content()}")
 
     def _cached_hash(self, attribute: str, content: Callable[[], str]) -> str:
-        key = self.__dict__.get(attribute)
-        if key is None:
-            text = f"{type(self).__name__}|{content()}"
-            key = hashlib.sha256(text.encode()).hexdigest()[:32]
-            object.__setattr__(self, attribute, key)
-        return key
+        def digest() -> str:
+            return hashlib.sha256(f"{type(self).__name__}|{content()}".encode()).hexdigest()[:32]
+
+        return self._cached(attribute, digest)
+
+    def _cached(self, attribute: str, make: Callable[[], Value]) -> Value:
+        """Underscored attribute, made when it is first asked for: a call should not spell its names again."""
+        if attribute not in self.__dict__:
+            object.__setattr__(self, attribute, make())
+        value: Value = self.__dict__[attribute]
+        return value
 
     def _equation(self) -> str:
         raise NotImplementedError

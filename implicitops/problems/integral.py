@@ -191,7 +191,7 @@ def _as_triples(limits: Any) -> list[tuple[Any, Any, Any]]:
     for triple in triples:
         if len(triple) != 3:
             raise ProblemError(f"{form}; got {triple!r:.200}, which has {len(triple)} items.")
-    return [tuple(triple) for triple in triples]  # type: ignore[misc]
+    return [(triple[0], triple[1], triple[2]) for triple in triples]
 
 
 def _checked_variables(variables: Sequence[Any], params: Sequence[sp.Symbol]) -> tuple[sp.Symbol, ...]:
@@ -248,13 +248,13 @@ def _as_limits(
     variable, outer = variables[position], variables[position + 1 :]
     lower, upper = (_as_limit(value, variable, variables, (*outer, *params)) for value in triple[1:])
     if lower == upper and lower in _INFINITE:
-        raise ProblemError(f"both limits of {variable} are {lower}. Give an integral over (-oo, oo) two different ends.")
+        raise ProblemError(
+            f"both limits of {variable} are {lower}. Give an integral over (-oo, oo) two different ends."
+        )
     return lower, upper
 
 
-def _as_limit(
-    value: Any, variable: sp.Symbol, variables: Sequence[sp.Symbol], known: Sequence[sp.Symbol]
-) -> sp.Expr:
+def _as_limit(value: Any, variable: sp.Symbol, variables: Sequence[sp.Symbol], known: Sequence[sp.Symbol]) -> sp.Expr:
     role = f"a limit of {variable}"
     expression = _as_point(value, role)
     if variable in expression.free_symbols:

@@ -69,7 +69,9 @@ def tolerance_ladder(problem: Any, case: Case, order: int) -> Check:
         changed = replace(options, rtol=rtol if options.rtol else 0.0, atol=tuple(a * factor for a in options.atol))
         solution = _solve(problem.replaced(options=changed), case, order)
         if not np.all(solution.converged):
-            raise NotAvailableError(f"no solution at rtol={rtol}: {np.ravel(solution.status)[~solution.converged][0]!r}")
+            raise NotAvailableError(
+                f"no solution at rtol={rtol}: {np.ravel(solution.status)[~solution.converged][0]!r}"
+            )
         check = _compared("tolerance ladder", solution, case, factor)
         if not check.passed:
             return replace(check, reason=f"rtol={rtol}: {check.reason}")
@@ -95,9 +97,8 @@ def reversed_limits(problem: Any, case: Case, order: int) -> Check:
     solution = _solve(problem.replaced(limits=limits), case, order)
     if not np.all(solution.converged):
         raise NotAvailableError("no solution with reversed limits")
-    fields = ("value", "jacobian", "hessian")
-    found = {field: getattr(solution, field) for field in fields}
-    negative = replace(solution, **{field: None if array is None else -array for field, array in found.items()})
+    first, second = (None if array is None else -array for array in (solution.jacobian, solution.hessian))
+    negative = replace(solution, value=-solution.value, jacobian=first, hessian=second)
     return _compared("reversed limits", negative, case)
 
 

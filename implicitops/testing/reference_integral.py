@@ -1,4 +1,4 @@
-"""The true value of a definite integral's own SymPy statement, its derivatives, and the error that its tolerances allow.
+"""The true value of an integral's own SymPy statement, its derivatives, and the error that its tolerances allow.
 
 The trapezoidal rule after a double exponential substitution sums the integrand itself with 110 digits, on stretches
 between the points where it is not smooth. Derivatives are differences of that sum, not of any formula.
@@ -185,7 +185,8 @@ class QuadratureReference:
         columns = []
         for k, v in enumerate(point):
             step = STEP * (abs(v) if v != 0 else 1)
-            above, below = (terms[(*point[:k], v + sign * step, *point[k + 1 :])] for sign in (1, -1))
+            moved = [(*point[:k], v + sign * step, *point[k + 1 :]) for sign in (1, -1)]
+            above, below = (terms[there] for there in moved)
             columns.append(abs(above - below).sum(axis=0) / (2 * step))
         return np.stack(columns, axis=-1)
 

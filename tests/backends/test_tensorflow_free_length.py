@@ -155,7 +155,9 @@ def test_map_over_parameters_is_one_batch(way, decays):
 def test_failed_element_is_nan_and_counted(way, decays):
     problem = decays.problem()
     function = way(with_tape(lambda rate: answer(problem, rate)))
-    with pytest.warns(iop.SolveWarning, match=r"at a=-1, b=\[2\.0, -1\.0\], t0=0\.1.*, times=\[0\.5, 1\.0, 2\.5\]: the"):
+    with pytest.warns(
+        iop.SolveWarning, match=r"at a=-1, b=\[2\.0, -1\.0\], t0=0\.1.*, times=\[0\.5, 1\.0, 2\.5\]: the"
+    ):
         value, (gradient,) = function(tf.constant([0.3, -1.0, 0.5], tf.float64))
     assert np.isnan(value[1]).all()
     assert np.isnan(gradient).tolist() == [False, True, False]

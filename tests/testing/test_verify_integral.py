@@ -71,12 +71,12 @@ class TestReference:
 
     def test_an_oscillatory_tail_asks_for_a_reference(self):
         problem = iop.Integral(sp.sin(k * x) / x, (x, 1, sp.oo), [k])
-        with pytest.raises(NoReferenceError, match="pass reference=|Pass reference="):
+        with pytest.raises(NoReferenceError, match="ass reference="):
             QuadratureReference(problem).at([2.0])
 
     def test_an_iterated_integral_asks_for_a_reference(self):
         problem = iop.Integral(x * y, [(x, 0, y), (y, 0, a)], [a])
-        with pytest.raises(iop.ArgumentError, match="2 variables. Pass reference="):
+        with pytest.raises(iop.ArgumentError, match="over 2 variables"):
             verify_grad(problem, [1.5])
         assert verify_grad(problem, [1.5], order=2, reference=lambda a: a**4 / 8).passed
 
