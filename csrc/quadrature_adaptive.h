@@ -1,6 +1,6 @@
 /* The adaptive loop: cells are divided, or their rules refined, until the errors of all components are small enough.
  *
- *     sum of the cells' errors <= max(rtol |I_c| + atol, 1000 eps times the integral of |G_c|)      for every component c
+ *     sum of the cells' errors <= max(rtol |I_c| + atol, 200 eps times the integral of |G_c|)      for every component c
  *
  * The second term is what rounding leaves of an integral that vanishes by symmetry.  In each round all cells are treated
  * whose error, in units of the tolerance, comes near that of the worst.
@@ -21,6 +21,9 @@ enum { IOP_PEAK_CELLS = 600 };
 
 /* Bisections in which the integral of |f| next to a point did not get smaller: it has none. */
 enum { IOP_STUCK = 8 };
+
+/* What rounding leaves of an integral that vanishes, in units of that of its absolute value. */
+#define IOP_ROUNDING (200 * DBL_EPSILON)
 
 static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
 
@@ -127,8 +130,8 @@ static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell
     const iop_quadrature *q = w->quadrature;
     for (int64_t c = 0; c < w->size; c++) {
         const iop_component is = iop_component_of(w, c);
-        const double rounding = 0.05 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
-        const double least = 1000 * DBL_EPSILON * (cell->magnitude[c] + rounding);
+        const double rounding = 0.25 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
+        const double least = IOP_ROUNDING * (cell->magnitude[c] + rounding);
         const double wanted = 0.1 * (q->rtol * fabs(cell->integral[c]) + q->atol[is.expression]);
         if (w->tail[c] > (wanted > least ? wanted : least)) return 1;
     }

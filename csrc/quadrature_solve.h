@@ -14,7 +14,7 @@
  * A component that vanishes by symmetry, or because its terms cancel at every node, is known to rounding error only. */
 static int iop_sum_cells(iop_quadrature_work *w) {
     const iop_quadrature *q = w->quadrature;
-    const double rounding = q->inside != NULL && 0.1 * q->rtol > 1000 * DBL_EPSILON ? 0.1 * q->rtol : 1000 * DBL_EPSILON;
+    const double rounding = q->inside != NULL && 0.1 * q->rtol > IOP_ROUNDING ? 0.1 * q->rtol : IOP_ROUNDING;
     int within = 1;
     memset(w->total, 0, w->size * sizeof(double));
     memset(w->magnitude, 0, w->size * sizeof(double));
@@ -29,7 +29,7 @@ static int iop_sum_cells(iop_quadrature_work *w) {
             w->total[c] += cell->integral[c];
             w->error[c] += cell->error[c];
             w->magnitude[c] += cell->magnitude[c];
-            w->tolerance[c] += 0.05 * rounding * pace[is.derivative] * cell->magnitude[is.expression];
+            w->tolerance[c] += 0.25 * rounding * pace[is.derivative] * cell->magnitude[is.expression];
         }
     }
     for (int64_t c = 0; c < w->size; c++) {

@@ -161,7 +161,7 @@ static int iop_take_in(iop_quadrature_work *w, iop_extrapolation *x, int64_t n, 
         const iop_component is = iop_component_of(w, c);
         const double scale = head->magnitude[c] + x->early[c];
         const double terms = w->stretches[cell->stretch].pace[is.derivative] * (head->magnitude[is.expression] + x->early[is.expression]);
-        const double least = 1000 * DBL_EPSILON * (scale + 0.05 * terms);
+        const double least = IOP_ROUNDING * (scale + 0.25 * terms);
         double estimate;
         x->sum[c] += term;
         if (n < 4) x->early[c] += size;

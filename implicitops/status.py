@@ -118,24 +118,25 @@ class Status(enum.Enum):
         "an output time or an event lies before t0, where the solution does not exist. Leave it out, or start earlier"
     )
     DIVERGENT = (
-        "the integral has no finite value, or converges too slowly to tell: the integrand, or a derivative of it that was "
-        "asked for, grows too fast at a point or falls too slowly towards infinity. Look for a pole in the range"
+        "the integral has no finite value, or converges too slowly to tell: the integrand, or a derivative of it "
+        "that was asked for, grows too fast at a point or falls too slowly towards infinity. Look for a pole in the"
+        " range"
     )
     SLOW_TAIL = (
-        "the integrand, or a derivative of it that was asked for, oscillates towards infinity and falls off too slowly or too "
-        "irregularly to extrapolate its integral. Look for a missing decay, or give finite limits"
+        "the integrand, or a derivative of it that was asked for, oscillates towards infinity and falls off too "
+        "slowly or too irregularly to extrapolate its integral. Look for a missing decay, or give finite limits"
     )
     PEAK_MISSED = (
-        "the integrand is 0 wherever it was evaluated, though not everywhere: all of it lies in a peak too narrow to find. "
-        "Give the place of the peak as a break point, or narrower limits"
+        "the integrand is 0 wherever it was evaluated, though not everywhere: all of it lies in a peak too narrow "
+        "to find. Give the place of the peak as a break point, or narrower limits"
     )
     ROUGH = (
-        "the integrand jumps or is singular at a point inside the range that is not known beforehand. Give the point as a "
-        "break point"
+        "the integrand jumps or is singular at a point inside the range that is not known beforehand. Give the "
+        "point as a break point"
     )
     INVALID_LIMITS = (
-        "a limit of integration or a break point is not a finite number at these parameters. Look for the expression that "
-        "is undefined there; a limit that is always infinite is stated as oo"
+        "a limit of integration or a break point is not a finite number at these parameters. Look for the "
+        "expression that is undefined there; a limit that is always infinite is stated as oo"
     )
 
     def __repr__(self) -> str:

@@ -135,7 +135,7 @@ class MapBundles:
         return self.tape.bundle((*self.point.symbols, *k), moved)
 
     def variational_bundle(self) -> Bundle:
-        """(t, y, q, S) to the values and their total derivatives by the parameters, where the y have the derivatives S."""
+        """(t, y, q, S) to the values and their total derivatives by the parameters, where S are those of y."""
         n, p = len(self.point.states), len(self.point.parameters)
         s = sp.symbols(f"s0:{n * p}", real=True)
         columns = []

@@ -16,8 +16,8 @@ from implicitops.kernels.bundles import compiled, sizes
 #: Names of the methods in the order of their codes in csrc/ode.h.
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
-#: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the entries
-#: of the Jacobian, which the processor does in vectors, and compile in less time.
+#: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the
+#: entries of the Jacobian, which the processor does in vectors, and compile in less time.
 STRAIGHT = 64
 
 #: Solves that keep a thread busy for about a tenth of a millisecond.

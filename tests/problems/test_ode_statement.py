@@ -66,7 +66,7 @@ class TestTheStatement:
 
     def test_derivatives_are_integrated_backwards_for_many_states_and_parameters(self):
         states, rates = sp.symbols("s_0:30"), sp.symbols("q_0:30")
-        cells = {"rhs": {s: -q * s for s, q in zip(states, rates)}, "initial": {s: 1 for s in states}}
+        cells = {"rhs": {s: -q * s for s, q in zip(states, rates)}, "initial": dict.fromkeys(states, 1)}
         assert decay().sensitivity_method == "forward"
         assert decay(params=[a, b, sp.symbols("q_0:400")]).sensitivity_method == "forward"  # of a single state
         assert iop.ODE(params=[rates], **cells).sensitivity_method == "adjoint"
