@@ -114,7 +114,8 @@ def task_text(task: Task, folder: Path) -> str:
     sample = task.points(N_REFERENCES)
     # A task has the method `errors` that `tuned` asks for; it knows nothing else of it.
     found = {name: tuned(task, make(sample), TARGET) for name, make in makers.items()}  # type: ignore[arg-type]
-    what = f"{task.name}, {len(task.params)} parameters and {len(task.arguments) - len(task.params)} limits"
+    n_limits = len(task.arguments) - len(task.params)
+    what = f"{task.name}, {len(task.params)} parameters and {n_limits} limit{'s' * (n_limits > 1)}"
     parts = []
     for n, each in ((1, "one solve"), (BATCH, f"each of {BATCH} in one call")):
         rows, times = race(task, makers, found, n, 3.0)

@@ -68,7 +68,7 @@ def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.E
 
 
 def _stated_conditions(problem: Integral, level: Level, expression: sp.Expr) -> list[sp.Expr]:
-    """What decides all conditions on the variable, if each of that is 0 at a break point of the statement; else nothing."""
+    """What decides the conditions on the variable, if each is 0 at a break point of the statement; else nothing."""
     if not problem.breakpoints:
         return []
     deciding: list[sp.Expr] = []
@@ -105,12 +105,13 @@ def _not_smooth(level: Level, expression: sp.Expr, moving: tuple[sp.Symbol, ...]
 
 def _error(problem: Integral, level: Level, part: sp.Expr, order: int) -> DifferentiabilityError:
     needed, what = ("", "continuous") if order == 1 else (" and kinks", "continuously differentiable")
+    name = _variable(problem, level)
     return DifferentiabilityError(
         f"derivatives of order {order} need integrands without jumps{needed} at places that are not known beforehand, "
-        f"but {_readable(problem, part)} is not {what} where its condition changes, as far as SymPy can tell. The value "
-        "can be computed, this derivative cannot. Give all places where it changes as breakpoints=[...]; or a condition "
-        f"that is affine in {_variable(problem, level)}, whose place is found by itself; or replace it by a steep smooth "
-        "function such as 1/(1 + exp(-k*u))."
+        f"but {_readable(problem, part)} is not {what} where its condition changes, as far as SymPy can tell. The "
+        "value can be computed, this derivative cannot. Give all places where it changes as breakpoints=[...]; or a "
+        f"condition that is affine in {name}, whose place is found by itself; or replace it by a steep smooth function "
+        "such as 1/(1 + exp(-k*u))."
     )
 
 
@@ -123,11 +124,12 @@ def _require_no_entering_jump(problem: Integral, levels: list[Level]) -> None:
         for integrand in map(statement.translate, problem.integrands) if entering else ():
             jump = Continuity((level.variable,), statement.parameters, level.variable).failure(integrand)
             if jump is not None:
+                name = _variable(problem, level)
                 raise DifferentiabilityError(
-                    f"second derivatives of an iterated integral need an integrand without jumps; {_readable(problem, jump)}"
-                    f" jumps inside the range of {_variable(problem, level)}, which makes a kink of the inner integral "
-                    "where it leaves that range. Value and first derivatives can be computed. Write each side of the "
-                    "jump as an integral of its own, with the place of the jump as a limit."
+                    "second derivatives of an iterated integral need an integrand without jumps; "
+                    f"{_readable(problem, jump)} jumps inside the range of {name}, which makes a kink of the inner "
+                    "integral where it leaves that range. Value and first derivatives can be computed. Write each side "
+                    "of the jump as an integral of its own, with the place of the jump as a limit."
                 )
         outer.add(level.mapping.distance)
 

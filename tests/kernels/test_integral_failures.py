@@ -77,7 +77,10 @@ def test_methods_agree(method):
     finite = iop.Integral(sp.exp(-k * x) * root, (x, 0, 1), [k], method=method).solve(1.3, derivatives=1)
     infinite = iop.Integral(sp.exp(-k * x) / (1 + x), (x, 0, oo), [k], method=method).solve(1.3, derivatives=1)
     with mpmath.workdps(30):
-        right = [lambda k: mpmath.sqrt(mpmath.pi / k) * mpmath.erf(mpmath.sqrt(k)), lambda k: mpmath.exp(k) * mpmath.e1(k)]
+        right = [
+            lambda k: mpmath.sqrt(mpmath.pi / k) * mpmath.erf(mpmath.sqrt(k)),
+            lambda k: mpmath.exp(k) * mpmath.e1(k),
+        ]
         for solution, function in zip((finite, infinite), right):
             np.testing.assert_allclose(solution.value, float(function(1.3)), rtol=1e-8)
             np.testing.assert_allclose(solution.jacobian, [float(mpmath.diff(function, 1.3))], rtol=1e-8)
