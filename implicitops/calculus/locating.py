@@ -40,7 +40,7 @@ class Locator(Rewriter):
     >>> locator.expression(sp.Piecewise((1, x**2 < p), (0, True)))
     Piecewise((1, ((r0 > 1/2) & (r1 < 1/2)) | ((r1 > 1/2) & (r0 < 1/2))), (0, True))
     >>> [switch.time for switch in locator.switches.values()]
-    [-sqrt(p), sqrt(p)]
+    [sqrt(p), -sqrt(p)]
     """
 
     def relation(self, relation: Relational) -> Boolean:
