@@ -1,6 +1,7 @@
 # make env    .venv with the pinned PyMC3 and TensorFlow stacks (Python 3.11) and the compiled kernels
 # make demo   the documentation's model, sampled with PyMC3
 # make test   lint and all tests but the slow ones
+# make test-modern   .venv-modern with the newest TensorFlow and NumPy 2, and the tests that need no PyMC3 there
 PYTHON ?= python3.11
 WORKERS ?= 2
 
@@ -10,8 +11,14 @@ BUILT := .venv/.kernels-built
 BENCHMARK := .venv/.benchmark-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h csrc/*.c)
+PACKAGE := $(shell find implicitops -name __pycache__ -prune -o -name include -prune -o -type f ! -name '*.so' -print)
 
-.PHONY: env demo test test-slow lint bench docs clean
+MODERN := .venv-modern/bin
+MODERN_INSTALLED := .venv-modern/.requirements-installed
+MODERN_BUILT := .venv-modern/.package-installed
+MODERN_TESTS := tests/backends tests/calculus tests/codegen tests/kernels tests/problems tests/testing tests/test_status.py
+
+.PHONY: env demo test test-modern test-slow lint bench docs clean
 .DELETE_ON_ERROR:
 
 env: $(BUILT)
@@ -42,11 +49,33 @@ $(BENCHMARK): $(INSTALLED) requirements/benchmark.txt
 	$(PIP) install --no-deps -r requirements/benchmark.txt
 	@touch $@
 
+$(MODERN_INSTALLED): requirements/modern.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "make test-modern needs Python 3.11: pass PYTHON=/path/to/python3.11. See 'make env' for the rest."; exit 1; }
+	@test -x $(MODERN)/python || "$(PYTHON)" -m venv .venv-modern
+	$(MODERN)/python -m pip --disable-pip-version-check --quiet install --no-deps -r requirements/modern.txt
+	@touch $@
+
+# Not editable, so that the kernels of .venv, which lie in the source tree, stay as they are. build/lib* may hold
+# modules that no longer exist.
+$(MODERN_BUILT): $(MODERN_INSTALLED) setup.py pyproject.toml $(KERNELS) $(PACKAGE)
+	find build/lib* -name '*.py' -delete 2>/dev/null || true
+	$(MODERN)/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation \
+	  --force-reinstall .
+	@touch $@
+
 demo: env
 	$(BIN)/python examples/documentation_model.py
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+# -P and PYTHONSAFEPATH: what is imported is the package in .venv-modern, not the source tree with the kernels of .venv.
+test-modern: $(MODERN_BUILT)
+	@$(MODERN)/python -P -c 'import implicitops, sys; sys.exit(not implicitops.__file__.startswith(sys.prefix))' || { \
+	  echo "make test-modern would test the source tree instead of the package in .venv-modern."; exit 1; }
+	PYTHONSAFEPATH=1 $(MODERN)/python -m pytest -n $(WORKERS) -m "not slow" $(MODERN_TESTS)
+	PYTHONSAFEPATH=1 $(MODERN)/python -m pytest -m slow -k another_version tests/backends/test_tensorflow_processes.py
 
 test-slow: env
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
@@ -64,7 +93,7 @@ docs: env
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf .venv build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
+	rm -rf .venv .venv-modern build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f implicitops/kernels/*.so implicitops/backends/*.so
 	find implicitops tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "implicitops.h"
+#include "marked_nan.h"
 
 #define IOP_FREE (-1)
 #define IOP_ERROR_SIZE 4096
@@ -205,6 +206,8 @@ static int64_t iop_run_kernel(const iop_target *target, const iop_batch *batch)
     }
     operation.input_sizes = input_sizes;
     operation.output_sizes = output_sizes;
+    if (target->flags & IOP_SOLVES)
+        return iop_run_marked(&operation, batch->n, batch->inputs, batch->strides, outputs);
     return operation.run(&operation, batch->n, batch->inputs, batch->strides, outputs, NULL, NULL);
 }
 

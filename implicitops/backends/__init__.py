@@ -21,8 +21,12 @@ _modules: dict[str, ModuleType] = {}
 
 
 def owner(argument: Any) -> str | None:
-    """Name of the framework that an argument belongs to, or None for numbers and arrays."""
+    """Name of the framework that an argument, or what it lists, belongs to; None for numbers and arrays."""
     kind = type(argument)
+    if kind is list or kind is tuple:  # one item of each type tells whom they belong to
+        items = {type(item): item for item in argument if type(item) not in (list, tuple)}
+        nested = [item for item in argument if type(item) in (list, tuple)]
+        return next(filter(None, map(owner, [*items.values(), *nested])), None)
     if kind not in _owner_by_type:
         _owner_by_type[kind] = next(
             (name for name in FRAMEWORKS if name in sys.modules and backend_named(name).owns(argument)), None
@@ -44,9 +48,10 @@ def backend_named(name: str) -> ModuleType:
 
 def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
     """Solve with the framework that the arguments belong to."""
-    owners = {name for name in map(owner, arguments) if name is not None}
+    owners = set(map(owner, arguments))
+    owners.discard(None)
     if len(owners) > 1:
-        raise ArgumentError(
-            f"the arguments belong to two frameworks, {' and '.join(sorted(owners))}. Convert them to one of them."
-        )
-    return backend_named(owners.pop()).apply(problem, arguments) if owners else numpy_backend.apply(problem, arguments)
+        names = " and ".join(sorted(map(str, owners)))
+        raise ArgumentError(f"the arguments belong to two frameworks, {names}. Convert them to one of them.")
+    name = owners.pop() if owners else None
+    return numpy_backend.apply(problem, arguments) if name is None else backend_named(name).apply(problem, arguments)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from implicitops.backends import failure_journal
+from implicitops.backends.marked_nan import SOLVES
 from implicitops.backends.numpy import listed, solve
-from implicitops.calculus import Operation, Solve
+from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
-from implicitops.calculus.sensitivities import Adjoint, Sensitivities
+from implicitops.calculus.sensitivities import Adjoint
 from implicitops.problems.base import Problem
 from implicitops.status import SolveWarning, Status
-
-#: Operations that solve a problem, and can fail.
-SOLVES = (Solve, Sensitivities, Adjoint)
 
 #: How many failures of a problem are kept with their parameters.
 KEPT = 3
 
 _lock = threading.Lock()
 _failures: dict[Problem, Failures] = {}
+_stage = ""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,16 @@ class Failures:
     ----------
     count : int
     first : tuple of Failure, the first few of them
+    by_stage : mapping from what was going on ("tuning", "draws", or "" where nobody said) to the count in it
     """
 
     count: int
     first: tuple[Failure, ...]
+    by_stage: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Failures) -> Failures:
+        stages = {name: self.by_stage.get(name, 0) + n for name, n in other.by_stage.items()}
+        return Failures(self.count + other.count, (*self.first, *other.first)[:KEPT], {**self.by_stage, **stages})
 
 
 def failures() -> dict[Problem, Failures]:
@@ -68,7 +74,8 @@ def failures() -> dict[Problem, Failures]:
 
     Returns
     -------
-    dict from each problem that failed to its Failures; processes that a sampler starts have their own
+    dict from each problem that failed to its Failures; processes that a sampler starts have their own, which
+    :func:`implicitops.sampling.failure_report` collects
     """
     with _lock:
         return dict(_failures)
@@ -78,6 +85,30 @@ def reset_failures() -> None:
     """Forget all failures; each problem warns again when it fails next."""
     with _lock:
         _failures.clear()
+
+
+def add_failures(found: Mapping[Problem, Failures]) -> None:
+    """Count failures that another process has reported."""
+    with _lock:
+        for problem, more in found.items():
+            _failures[problem] = _failures[problem] + more if problem in _failures else more
+
+
+def set_stage(name: str) -> None:
+    """What failures are counted under from now on: "tuning", "draws" or ""."""
+    global _stage
+    _stage = name
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """In this context failures are counted under a name, see :func:`set_stage`."""
+    before = _stage
+    set_stage(name)
+    try:
+        yield
+    finally:
+        set_stage(before)
 
 
 @contextmanager
@@ -95,7 +126,7 @@ def unrecorded() -> Iterator[None]:
 
 
 def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]]) -> None:
-    """Count failed solves of a problem and warn if they are its first.
+    """Count failed solves of a problem and warn if they are its first, unless a report will sum them up.
 
     Parameters
     ----------
@@ -105,11 +136,11 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
     """
     known = _failures.get(problem)
     found = _explain(problem, parameters()) if known is None or len(known.first) < KEPT else ()
-    with _lock:
-        known = _failures.get(problem)
-        before, first = (known.count, known.first) if known else (0, ())
-        _failures[problem] = Failures(before + count, (*first, *found)[:KEPT])
-    if known is None and found:
+    more = Failures(count, found, {_stage: count})
+    add_failures({problem: more})
+    if failure_journal.is_open():
+        failure_journal.note(problem, more)
+    elif known is None and found:
         # Without a registry, so that Python's own "once per place" does not hide it after reset_failures().
         warnings.warn_explicit(_message(problem, found[0]), SolveWarning, "implicitops", 0, "implicitops")
 

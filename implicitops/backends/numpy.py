@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.backends.marked_nan import run_marked
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.kernels import kernel_of, run
@@ -16,8 +17,11 @@ from implicitops.problems.external import External
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
 
-def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
-    """Value of a solved problem, as a float64 scalar or array."""
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
+    """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed."""
+    if status:
+        solution = solve(problem, arguments, throw=False)
+        return solution.value, solution.status_code
     if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
     if all(shape == () for shape in problem.parameter_shapes) and problem.output_shape == ():
@@ -92,10 +96,9 @@ def evaluate(operation: Operation, arguments: Sequence[Any]) -> list[np.ndarray]
     batch, inputs, strides = as_batch(arguments, operation.input_shapes, operation.input_names)
     length = free_length(inputs, operation.input_shapes)
     kernel = kernel_of(operation).with_length(length)
-    outputs: list[np.ndarray | None] = [np.empty(batch + resolved(shape, length)) for shape in operation.output_shapes]
-    unwanted = [None] * (len(kernel.output_sizes) - len(outputs))
-    run(kernel, math.prod(batch), inputs, strides, [*outputs, *unwanted])
-    return [output for output in outputs if output is not None]
+    outputs = [np.empty(batch + resolved(shape, length)) for shape in operation.output_shapes]
+    run_marked(operation, kernel, math.prod(batch), inputs, strides, outputs)
+    return outputs
 
 
 def as_batch(

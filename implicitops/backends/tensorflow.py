@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +17,7 @@ from implicitops.backends import (
 from implicitops.backends.numpy import as_float64
 from implicitops.backends.tensorflow_bridge import Node, node_of
 from implicitops.calculus import Solve
+from implicitops.calculus.status_of import StatusOf
 from implicitops.kernels import kernel_of
 from implicitops.problems.base import Problem
 from implicitops.status import ArgumentError
@@ -23,27 +26,28 @@ from implicitops.status import ArgumentError
 tensorflow_op.library()
 tensorflow_xla.registered()
 
-with tf.init_scope():  # a graph may be in the making while this is imported
+with tf.init_scope(), tf.device("CPU:0"):  # a graph may be in the making, for any device, while this is imported
     _EAGER = type(tf.constant(0.0))
 _FLOAT64 = tf.float64.as_datatype_enum
 
 
 def owns(argument: Any) -> bool:
     """True for tensors, variables, and what Keras stands in for them."""
-    return bool(tf.is_tensor(argument))
+    return bool(tf.is_tensor(argument)) or _is_of_keras(argument)
 
 
-def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
     """Solution of a problem as a tensor: float64, of a shape that broadcasts as in NumPy.
 
     Parameters
     ----------
     problem : Problem
     arguments : tensors, numbers or arrays; those of other real dtypes are computed in float64
+    status : bool, return the code of each solve's status too, an int32 of the batch shape
 
     Returns
     -------
-    tf.Tensor; a solve that fails gives NaN, see :mod:`implicitops.backends.failures`
+    tf.Tensor, or the pair with the status; a solve that fails gives NaN, see :mod:`implicitops.backends.failures`
 
     Raises
     ------
@@ -56,11 +60,20 @@ def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
         kernel_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
         node = problem.__dict__["_tensorflow_node"] = node_of(operation)
     if not all(map(_is_ready, arguments)):
-        if any(type(a).__name__ == "KerasTensor" for a in arguments):
-            return tf.keras.layers.Lambda(lambda found: apply(problem, found))(list(arguments))
+        if any(map(_is_of_keras, arguments)):
+            return _keras_layer(problem, arguments, status)
         named = zip(arguments, node.input_shapes, problem.argument_names)
         arguments = [_as_tensor(a, shape, name) for a, shape, name in named]
-    return tensorflow_op.apply(node, arguments)[0]
+    value = tensorflow_op.apply(node, arguments)[0]
+    if not status:
+        return value
+    (code,) = tensorflow_op.apply(_status_node(problem.output_shape), [value])
+    return value, tf.raw_ops.Cast(x=code, DstT=tf.int32)
+
+
+@lru_cache
+def _status_node(shape: tuple[int, ...]) -> Node:
+    return node_of(StatusOf(shape))
 
 
 def _is_ready(argument: Any) -> bool:
@@ -68,9 +81,31 @@ def _is_ready(argument: Any) -> bool:
     return type(argument) is _EAGER and argument._datatype_enum() == _FLOAT64
 
 
+def _is_of_keras(argument: Any) -> bool:
+    """Whether it stands for a tensor while a model is made; of Keras 3 TensorFlow itself does not know that."""
+    return type(argument).__name__ == "KerasTensor"
+
+
+def _keras_layer(problem: Problem, arguments: Sequence[Any], status: bool) -> Any:
+    """Output of a layer that solves the problem; of the same Keras as its inputs, of which there may be two."""
+    positions = [k for k, argument in enumerate(arguments) if _is_of_keras(argument)]
+    keras = sys.modules[type(arguments[positions[0]]).__module__.partition(".")[0]]
+
+    def solved(found: Sequence[Any]) -> Any:
+        known = dict(zip(positions, found))
+        return apply(problem, [known.get(k, argument) for k, argument in enumerate(arguments)], status=status)
+
+    return keras.layers.Lambda(solved)([arguments[k] for k in positions])
+
+
 def _as_tensor(argument: Any, shape: tuple[int, ...], name: str) -> Any:
     if isinstance(argument, (list, tuple)) and any(map(tf.is_tensor, tf.nest.flatten(argument))):
-        return tf.stack([_as_tensor(item, shape[1:], name) for item in argument])
+        try:
+            return tf.stack([_as_tensor(item, (), name) for item in argument])
+        except ArgumentError:
+            raise
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ArgumentError(f"{name}: the tensors of a list must have the same shape: {error}") from None
     if not tf.is_tensor(argument):
         return tf.constant(as_float64(argument, shape, name))
     try:

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from implicitops.backends import failures
+from implicitops.backends.marked_nan import SOLVES as SOLVING
+from implicitops.backends.marked_nan import run_marked
 from implicitops.backends.numpy import core_rule
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, content_name, resolved
 from implicitops.calculus.sensitivities import Sensitivities, is_propagated
-from implicitops.kernels import _external, kernel_of, register, run
+from implicitops.kernels import _external, kernel_of, register
 from implicitops.status import ArgumentError, ProblemError, SolveWarning
 
 #: Flags of an operation, as in csrc/tensorflow_call.h.
@@ -183,7 +185,7 @@ def describe(name: str, pickled: bytes, n_wanted: int) -> tuple[str, bytes]:
         raise DerivativeError(node.operation.message)
     computed = computing(node.operation, n_wanted)
     kernel = kernel_of(computed)
-    flags = SOLVES * isinstance(computed, failures.SOLVES)
+    flags = SOLVES * isinstance(computed, SOLVING)
     flags += NEEDS_PYTHON * isinstance(kernel.kernel, _external.External)
     shapes = (*node.input_shapes, *node.output_shapes)
     counts = (len(node.input_shapes), len(node.output_shapes), flags, 2 * kernel.grain)
@@ -216,11 +218,10 @@ def run_on_threads(
     outputs: Sequence[memoryview],
 ) -> int:
     """Run a batch over several threads; how many elements failed."""
-    kernel = kernel_of(recall(name).operation).with_length(length)
-    targets: list[np.ndarray | None] = [_array(view) if view.nbytes else None for view in outputs]
-    unwanted = [None] * (len(kernel.output_sizes) - len(targets))
-    failed, _ = run(kernel, n, [_array(view) for view in inputs], strides, [*targets, *unwanted])
-    return failed
+    operation = recall(name).operation
+    targets = [_array(view) if view.nbytes else None for view in outputs]
+    sources = [_array(view) for view in inputs]
+    return run_marked(operation, kernel_of(operation).with_length(length), n, sources, strides, targets)
 
 
 def report_failures(

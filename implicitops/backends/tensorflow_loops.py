@@ -22,11 +22,12 @@ from implicitops.calculus import Evaluate, Operation, Solve
 from implicitops.calculus.equations import equations_of
 from implicitops.calculus.scalar_root import ScalarRootRule
 from implicitops.calculus.statement import Statement
+from implicitops.calculus.status_of import MARK, MARKED_STATUS, StatusOf
 from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.codegen import Bundle
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.root import Root
-from implicitops.status import ArgumentError
+from implicitops.status import ArgumentError, Status
 
 #: How often a Newton step may be halved.
 HALVINGS = 8
@@ -51,6 +52,12 @@ def make(node: Node, inputs: Sequence[Any], why: str) -> list[Any]:
         raise ArgumentError(
             f"{what} cannot be compiled by XLA: {why}. Without machine code XLA can compile a Root that has a finite "
             "bracket or a guess, and a FixedPoint; for others leave jit_compile away."
+        )
+    open_rank = [name for name, x in zip(node.input_names, inputs) if x.shape.rank is None]
+    if open_rank:
+        raise ArgumentError(
+            f"not even the rank of {', '.join(open_rank)} is known while the function is traced, which XLA needs. Call "
+            "tf.ensure_shape on the argument, or give its shape in input_signature."
         )
     inputs = [captured(x) for x in inputs]
     with unrecorded():
@@ -79,6 +86,8 @@ def _computer(operation: Operation) -> Callable[[Sequence[Any], Any], list[Any]]
         return lambda inputs, batch: [tf.zeros(joined(batch, shape), tf.float64)]
     if isinstance(operation, LinearSolve):
         return lambda inputs, batch: _linear_solve(operation, inputs, batch)
+    if isinstance(operation, StatusOf):
+        return lambda inputs, batch: [_status_in(inputs[0], len(operation.shape))]
     problem: Any = getattr(operation, "problem", None)
     if not isinstance(operation, Solve) or operation.start_given or not isinstance(problem, (Root, FixedPoint)):
         return None
@@ -188,14 +197,14 @@ def _bracketed(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
     f, slope = value_and_slope(x)
     polished = x - f / slope
     polished = tf.where((polished >= low) & (polished <= high), polished, x)
-    return [tf.where(is_valid & done, polished, math.nan + 0 * x)]
+    status = tf.where(is_valid, tf.where(done, 0, Status.MAX_STEPS.code), Status.NO_SIGN_CHANGE.code)
+    return [_with_status(polished, status, parameters)]
 
 
 def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
     """Root of a system from a guess, by Newton's method with step halving; NaN where it does not converge."""
     parameters, equations, options = _parameters(problem, inputs), equations_of(problem), problem.options
     n, bundle = equations.n, equations.residual_bundle()
-    shape = joined(batch, (n,))
     bounds = tf.constant([[float(end) for end in pair] for pair in problem.domain], tf.float64)
 
     def residual(x: Any) -> tuple[Any, Any]:
@@ -233,5 +242,26 @@ def _newton(problem: Any, inputs: Sequence[Any], batch: Any) -> list[Any]:
         maximum_iterations=options.max_steps,
     )
     done &= tf.math.is_finite(size(x))
-    x = tf.where(done[..., None], x, math.nan + tf.zeros(shape, tf.float64))
+    x = _with_status(x, tf.where(done, 0, Status.MAX_STEPS.code)[..., None], [p[..., None] for p in parameters])
     return [x if problem.is_vector else x[..., 0]]
+
+
+# -- status -----------------------------------------------------------------------------------------------------------
+
+
+def _with_status(value: Any, status: Any, parameters: Sequence[Any]) -> Any:
+    """Value that is NaN where the solve failed, a NaN that carries the status, as in csrc/marked_nan.h."""
+    for parameter in parameters:
+        status = tf.where(tf.math.is_finite(parameter), status, Status.INVALID_INPUT.code)
+    status = tf.cast(status, tf.int64)
+    return tf.bitcast(tf.where(tf.equal(status, 0), tf.bitcast(value, tf.int64), MARK + status), tf.float64)
+
+
+def _status_in(value: Any, n_core: int) -> Any:
+    """Status that each element of a value carries: 0 for numbers."""
+    bits = tf.bitcast(value, tf.int64)
+    marked = tf.bitwise.bitwise_and(bits, MARKED_STATUS)
+    is_marked = tf.equal(bits - marked, MARK)
+    undefined = tf.cast(Status.UNDEFINED.code, tf.int64)
+    status = tf.where(is_marked, marked, tf.where(tf.math.is_nan(value), undefined, tf.zeros_like(bits)))
+    return tf.cast(tf.reduce_max(tf.maximum(status, 0), axis=list(range(-n_core, 0))), tf.float64)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import theano.tensor as tt
 from theano.graph.basic import Variable
 
 from implicitops.backends import theano_rewrites  # noqa: F401  registers them
 from implicitops.backends.theano_op import SymbolicOperation, without_demanding_test_values
 from implicitops.calculus import Solve
+from implicitops.calculus.status_of import StatusOf
 from implicitops.kernels import kernel_of
 from implicitops.problems.base import Problem
 
@@ -19,17 +21,19 @@ def owns(argument: Any) -> bool:
     return isinstance(argument, Variable)
 
 
-def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
     """Symbolic solution of a problem: a float64 variable that broadcasts as in NumPy.
 
     Parameters
     ----------
     problem : Problem
     arguments : Theano variables, numbers or arrays
+    status : bool, return the code of each solve's status too, an int32 of the batch shape
 
     Returns
     -------
-    TensorVariable; a solve that fails gives NaN when the graph runs, see :mod:`implicitops.backends.failures`
+    TensorVariable, or the pair with the status; a solve that fails gives NaN when the graph runs, see
+    :mod:`implicitops.backends.failures`
 
     Raises
     ------
@@ -39,4 +43,7 @@ def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
     operation = Solve(problem)
     kernel_of(operation)  # whatever cannot be compiled is said here, not when a function is made
     with without_demanding_test_values():
-        return SymbolicOperation(operation)(*arguments)
+        value = SymbolicOperation(operation)(*arguments)
+        if not status:
+            return value
+        return value, tt.cast(SymbolicOperation(StatusOf(problem.output_shape))(value), "int32")

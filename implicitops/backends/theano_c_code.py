@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
+HEADERS = ("implicitops.h", "marked_nan.h")
 
 Shape = tuple[int, ...]
 
@@ -40,6 +41,7 @@ typedef struct {
     PyObject *op;          /* the SymbolicOperation; borrowed */
     PyObject *description; /* what it said, and the memory of the layout; owned */
     const iop_operation *operation;
+    int solves;            /* a failure is marked with its status */
     long long large_batch; /* from here on batches go through implicitops.kernels.run, which uses threads */
     iop_layout layout;
 } iop_target;
@@ -75,7 +77,7 @@ static int iop_find_target(PyObject *params, iop_target *target)
     target->op = PyTuple_GET_ITEM(params, 0);
     target->description = PyObject_CallMethod(target->op, "describe", "(O)", PyTuple_GET_ITEM(params, 1));
     if (target->description == NULL
-        || !PyArg_ParseTuple(target->description, "sLS", &name, &target->large_batch, &shapes))
+        || !PyArg_ParseTuple(target->description, "spLS", &name, &target->solves, &target->large_batch, &shapes))
         return -1;
     target->operation = find(name);
     if (target->operation == NULL) {
@@ -280,6 +282,8 @@ static int64_t iop_run_batch(const iop_target *target, npy_intp n, npy_intp leng
     iop_resolve(operation.output_sizes, n_outputs, length, output_sizes);
     operation.input_sizes = input_sizes;
     operation.output_sizes = output_sizes;
+    if (target->solves)
+        return iop_run_marked(&operation, n, sources, strides, targets);
     return iop_run(&operation, n, sources, strides, targets, NULL, NULL);
 }
 
@@ -322,9 +326,10 @@ static int iop_apply(const iop_target *target, PyArrayObject **inputs, PyArrayOb
 
 
 @lru_cache(maxsize=1)
-def cache_version() -> tuple[int, int]:
+def cache_version() -> tuple[int, ...]:
     """Checksums of this code and of the C interface that it is compiled against, for Theano's module cache."""
-    return zlib.crc32(Path(__file__).read_bytes()), zlib.crc32((INCLUDE / "implicitops.h").read_bytes())
+    sources = (Path(__file__), *(INCLUDE / header for header in HEADERS))
+    return tuple(zlib.crc32(source.read_bytes()) for source in sources)
 
 
 def struct_declaration(name: str) -> str:

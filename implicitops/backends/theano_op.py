@@ -15,10 +15,11 @@ from theano.graph.op import COp
 from theano.graph.type import generic
 
 from implicitops.backends import failures, theano_c_code
+from implicitops.backends.marked_nan import SOLVES, run_marked
 from implicitops.backends.numpy import core_rule, evaluate, free_length
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
-from implicitops.kernels import kernel_of, register, run
+from implicitops.kernels import kernel_of, register
 from implicitops.kernels.external import needs_python
 from implicitops.status import ArgumentError
 
@@ -154,9 +155,7 @@ class SymbolicOperation(COp):
     ) -> int:
         """Run a large batch for C code, and return how many elements failed."""
         kernel = kernel_of(self.operation).with_length(free_length(inputs, self.operation.input_shapes))
-        unwanted = [None] * (len(kernel.output_sizes) - len(outputs))
-        failed, _ = run(kernel, n, inputs, strides, [*outputs, *unwanted])
-        return failed
+        return run_marked(self.operation, kernel, n, inputs, strides, outputs)
 
     def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Count the NaNs of a solve; called from C code too."""
@@ -169,14 +168,15 @@ class SymbolicOperation(COp):
         n_batch = self.batch_rank(node.inputs)
         return self, tuple(v.broadcastable[:n_batch] for v in node.inputs)
 
-    def describe(self, broadcastable: Sequence[Sequence[bool]]) -> tuple[str, int, bytes]:
-        """Register the operation in this process; its name, from what batch on threads pay, the node's shapes."""
-        shapes = theano_c_code.layout(broadcastable, self.operation.input_shapes, self.operation.output_shapes)
-        return register(self.operation), 2 * kernel_of(self.operation).grain, shapes
+    def describe(self, broadcastable: Sequence[Sequence[bool]]) -> tuple[str, bool, int, bytes]:
+        """Register the operation in this process; name, whether it solves, what batch threads pay for, node shapes."""
+        operation = self.operation
+        shapes = theano_c_code.layout(broadcastable, operation.input_shapes, operation.output_shapes)
+        return register(operation), isinstance(operation, SOLVES), 2 * kernel_of(operation).grain, shapes
 
     def c_headers(self, **kwargs: Any) -> list[str]:
         """The C interface of implicitops."""
-        return ["implicitops.h"]
+        return list(theano_c_code.HEADERS)
 
     def c_header_dirs(self, **kwargs: Any) -> list[str]:
         """Where it is installed."""
@@ -204,7 +204,7 @@ class SymbolicOperation(COp):
             raise NotImplementedError("perform() does it")
         return theano_c_code.application(name, sub["fail"], inputs, outputs)
 
-    def c_code_cache_version(self) -> tuple[int, int]:
+    def c_code_cache_version(self) -> tuple[int, ...]:
         """Version of the code, for Theano's cache of compiled modules."""
         return theano_c_code.cache_version()
 

@@ -18,8 +18,18 @@ from implicitops.calculus.operation import Operation
 from implicitops.calculus.scalar_root import ScalarRootRule
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
+from implicitops.calculus.status_of import StatusOf
 from implicitops.calculus.system_root import Factorise, LinearSolve
-from implicitops.kernels import _collect, _evaluate, _linear_solve, _minimum, _operation, _root_scalar, _root_system
+from implicitops.kernels import (
+    _collect,
+    _evaluate,
+    _linear_solve,
+    _minimum,
+    _operation,
+    _root_scalar,
+    _root_system,
+    _status_of,
+)
 from implicitops.kernels.bundles import compiled, sizes
 from implicitops.kernels.einsum import einsum_operation
 from implicitops.kernels.external import external_operation
@@ -88,6 +98,8 @@ def _build(operation: Operation) -> Any:
         outputs = operation.kernel_output_shapes
     elif isinstance(operation, Factorise):
         kernel = _factorise(operation)
+    elif isinstance(operation, StatusOf):
+        kernel = _status_of.StatusOf()
     elif isinstance(operation, LinearSolve):
         equations = operation.equations
         kernel = _linear_solve.LinearSolve(

@@ -215,16 +215,22 @@ class Problem:
         arguments = self.bind(args, kwargs)
         return backend.solve(self, arguments, derivatives=derivatives, throw=throw, **start)
 
-    def op(self, backend: str) -> Any:
+    def op(self, backend: str, *, status: bool = False) -> Any:
         """Function of the parameters that always makes an op of one framework.
 
         Parameters
         ----------
         backend : str, "numpy", "theano" or "tensorflow"
+        status : bool, return why each solve ended too; nothing is then raised for a solve that failed
 
         Returns
         -------
-        callable with the signature of the problem itself
+        callable with the signature of the problem itself; with ``status`` it returns the pair of the value and an
+        int32 of the batch shape, the :attr:`Status.code` of each solve, from the same solve
+
+        Raises
+        ------
+        ArgumentError : there is no such backend
 
         Examples
         --------
@@ -233,11 +239,14 @@ class Problem:
         >>> square_root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)).op("numpy")
         >>> float(square_root(4.0))
         2.0
+        >>> value, code = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)).op("numpy", status=True)([4.0, -0.5])
+        >>> [iop.Status.from_code(k) for k in code]
+        [Status.CONVERGED, Status.NO_SIGN_CHANGE]
         """
         from implicitops.backends import backend_named
 
         module = backend_named(backend)
-        return lambda *args, **kwargs: module.apply(self, self.bind(args, kwargs))
+        return lambda *args, **kwargs: module.apply(self, self.bind(args, kwargs), status=status)
 
     def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
         """Same problem whose start values are trailing arguments, and those arguments."""
@@ -248,7 +257,9 @@ class Problem:
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Order the arguments of a call as ``argument_names``, or say which is missing, unknown or given twice."""
-        names = self.parameter_names
+        names = self.__dict__.get("_parameter_names") or self.parameter_names
+        if len(args) == len(names) and not kwargs:
+            return args
         if len(args) > len(names):
             raise ArgumentError(
                 f"{type(self).__name__} expects {len(names)} parameter(s) ({', '.join(names)}); "

@@ -72,7 +72,7 @@ def dot_product(case: Case, rng: np.random.Generator) -> Check:
     error = abs(left - right) / size
     worst = int(np.argmax(np.where(np.isnan(error), np.inf, error / tolerance)))
     passed = bool(error[worst] <= tolerance[worst])
-    reason = "" if passed else f"<u, J v> = {left[worst]!r}, but <J^T u, v> = {right[worst]!r}"
+    reason = "" if passed else f"<u, J v> = {float(left[worst])!r}, but <J^T u, v> = {float(right[worst])!r}"
     return Check(name, passed, float(error[worst]), float(tolerance[worst]), case.label((worst,)), reason)
 
 

@@ -96,7 +96,7 @@ def inside(problem: Problem, case: Case, order: int) -> Check:
         x = values[i, 0]
         slack = sp.Float(4 * np.finfo(float).eps * abs(x))
         if not bool(low - slack <= sp.Float(x, 40)) or not bool(sp.Float(x, 40) <= high + slack):
-            reason = f"the value {x!r} is outside [{float(low):.17g}, {float(high):.17g}]"
+            reason = f"the value {float(x)!r} is outside [{float(low):.17g}, {float(high):.17g}]"
             return Check("numpy: inside the bracket", False, where=case.label((i,)), reason=reason)
     return Check("numpy: inside the bracket", True)
 
@@ -143,7 +143,7 @@ def batch_equals_loop(problem: Problem, case: Case, order: int) -> Check:
                 return Check(name, False, reason=f"a parameter is NaN, but the {field} is {whole[row]}")
             if not same_bits(whole[row], single):
                 where = "the NaN element" if row == 1 else case.label((max(0, row - 2),))
-                return Check(name, False, where=where, reason=f"{field} alone {single!r}, in a batch {whole[row]!r}")
+                return Check(name, False, where=where, reason=f"{field} alone {single}, in a batch {whole[row]}")
     return Check(name, bool(batch.status_code[1] != 0))
 
 

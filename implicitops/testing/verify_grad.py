@@ -173,7 +173,7 @@ def _problem_checks(
     references: dict[int, ReferencePoint] = {}
     rows = np.concatenate([a.reshape(len(a), -1) for a in arguments], axis=1)
     for i, status in enumerate(np.ravel(solution.status)):
-        where = ", ".join(f"{name}={a[i]!r}" for name, a in zip(problem.argument_names, arguments))
+        where = ", ".join(f"{name}={a[i].tolist()!r}" for name, a in zip(problem.argument_names, arguments))
         if not solution.converged[i]:
             reason = f"no solution: {status.value} ({status!r})"
             checks.append(Check(f"solver at point {i}", False, where=where, reason=reason, solver_failure=True))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +86,9 @@ except tf.errors.InvalidArgumentError as error:
     print("could not be pickled" in str(error))
 """
 
+FIRST, SECOND = [0.5, 0.25, 0.125], [-0.25, -0.03125, -0.00390625]
+LOADED = [f"[1.0, 2.0, 4.0] {FIRST} {SECOND}", f"{FIRST} {SECOND}", "True", "True"]
+
 
 def test_saved_model_works_in_another_process(tmp_path):
     """It was not told what the problems are: the graph says it."""
@@ -92,8 +97,30 @@ def test_saved_model_works_in_another_process(tmp_path):
             [sys.executable, "-c", program, str(tmp_path / "model")], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-    first, second = [0.5, 0.25, 0.125], [-0.25, -0.03125, -0.00390625]
-    assert done.stdout.splitlines() == [f"[1.0, 2.0, 4.0] {first} {second}", f"{first} {second}", "True", "True"]
+    assert done.stdout.splitlines() == LOADED
+
+
+ENVIRONMENTS = {".venv": ".venv-modern", ".venv-modern": ".venv"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["saved here", "saved there"])
+def test_saved_model_works_in_another_version_of_tensorflow(tmp_path, direction):
+    """In both directions between the environments of `make env` and `make test-modern`, whose NumPys differ too."""
+    other = Path(__file__).parents[2] / ENVIRONMENTS.get(Path(sys.prefix).name, "no-environment") / "bin" / "python"
+    if not other.exists():
+        pytest.skip("needs .venv and .venv-modern: make env, make test-modern")
+    pythons = [sys.executable, str(other)]
+    for python, program in zip(pythons if direction == "saved here" else pythons[::-1], (SAVING, LOADING)):
+        done = subprocess.run(
+            [python, "-c", program, str(tmp_path / "model")],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONSAFEPATH": "1"},  # the package of each environment, not the source tree
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == LOADED
 
 
 # -- without our op, and without custom calls -------------------------------------------------------------------------
@@ -206,6 +233,40 @@ def test_open_shapes_are_solved_by_loops_where_that_is_possible():
     decay = iop.ODE({x: -k * x}, [k], initial={x: 1})
     with pytest.raises(iop.ArgumentError, match=r"the shape of k is not known .* tf\.ensure_shape"):
         tf.function(lambda v: decay(v, times=[1.0]), jit_compile=True, input_signature=spec)(np.ones(2))
+
+
+def test_graph_for_another_device_contains_loops_and_nothing_of_ours():
+    root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def both(v):
+        with tf.device("GPU:0"):
+            value = root(v)
+            return value, tf.gradients(value, v)[0]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def integrate(v):
+        with tf.device("GPU:0"):
+            return iop.Integral(x**p, (x, 0, 1), [p])(v)
+
+    spec = tf.TensorSpec([3], tf.float64)
+    types = {op.type for op in both.get_concrete_function(spec).graph.get_operations()}
+    assert types & {"While", "StatelessWhile"}
+    assert not types & {"XlaCustomCallV2", "ImplicitopsApply", "PyFunc", "PyFuncStateless"}
+    with pytest.raises(iop.ArgumentError, match=r"compiled for a device that is no CPU\. .* can compile a Root"):
+        integrate(tf.constant(1.0, tf.float64))
+
+
+def test_loops_for_another_device_give_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(tensorflow_xla, "is_for_cpu", lambda: False)
+    root = iop.Root(x**3 + k * x - p, x, [p, k], bracket=(0, 1 + p))
+    one, two = np.array([1.0, 2.0, 5.0]), np.array([[0.5], [1.5]])
+    running = TensorflowDifferentiable(root, (one, two), way="jit")
+    solution = root.solve(one, two, derivatives=1)
+    np.testing.assert_allclose(running.value((one, two)), solution.value, rtol=1e-14)
+    by_p, by_k = running.vjp((one, two), np.ones((2, 3)))
+    np.testing.assert_allclose(by_p, solution.jacobian[..., 0].sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(by_k[:, 0], solution.jacobian[..., 1].sum(axis=1), rtol=1e-12)
 
 
 def test_custom_calls_of_others_are_left_alone():

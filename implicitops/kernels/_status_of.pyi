@@ -1,0 +1,3 @@
+class StatusOf:
+    run_address: int
+    data_address: int
