@@ -4,8 +4,8 @@
  * array of int64 that says both.  It holds the operation's name and its pickle, never an address, so that a saved
  * graph works in another process.
  *
- *   ticket    n_wanted (-1: the outputs are known, and follow the inputs), n, length, n_inputs, n_outputs, bytes of the name, bytes of the pickle,
- *             stride of each input, doubles per batch element of each output,
+ *   ticket    n_wanted (-1: the outputs are known, and follow the inputs), n, length, n_inputs, n_outputs, bytes of the
+ *             name, bytes of the pickle, a hash of the name, stride of each input, doubles per batch element of each output,
  *             the name and then the pickle, each padded to whole int64
  */
 #include "tensorflow_call.h"
@@ -24,17 +24,10 @@ typedef struct iop_known {
 /* Entries are only ever added, each in one atomic step, so that readers need no lock. */
 static iop_known *known[IOP_BUCKETS];
 
-static unsigned bucket_of(const char *name)
+static const iop_target *find(const char *name, uint64_t hash, const char *pickle, size_t pickle_size, int64_t n_wanted,
+                              char *error)
 {
-    unsigned hash = 2166136261u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash % IOP_BUCKETS;
-}
-
-static const iop_target *find(const char *name, const char *pickle, size_t pickle_size, int64_t n_wanted, char *error)
-{
-    iop_known **bucket = &known[bucket_of(name)], *entry;
+    iop_known **bucket = &known[hash % IOP_BUCKETS], *entry;
     for (entry = __atomic_load_n(bucket, __ATOMIC_ACQUIRE); entry != NULL; entry = entry->next)
         if (entry->n_wanted == n_wanted && strcmp(entry->name, name) == 0)
             return &entry->target;
@@ -75,7 +68,7 @@ __attribute__((visibility("default"))) void implicitops_xla(void *out, const voi
 {
     const int64_t *ticket = (const int64_t *)in[0];
     const int64_t n_wanted = ticket[0], n = ticket[1], n_inputs = ticket[3], n_outputs = ticket[4];
-    const int64_t *strides = ticket + 7, *output_sizes = strides + n_inputs;
+    const int64_t *strides = ticket + 8, *output_sizes = strides + n_inputs;
     const char *name = (const char *)(output_sizes + n_outputs), *pickle = name + (ticket[5] + 7) / 8 * 8;
     double *outputs[n_outputs + 1];
     char error[IOP_ERROR_SIZE];
@@ -91,7 +84,7 @@ __attribute__((visibility("default"))) void implicitops_xla(void *out, const voi
     }
     if (n == 0 || n_wanted < 0)
         return;
-    target = find(name, pickle, (size_t)ticket[6], n_wanted, error);
+    target = find(name, (uint64_t)ticket[7], pickle, (size_t)ticket[6], n_wanted, error);
     if (target != NULL && (outcome = iop_run_target(target, &batch, error)) == 0)
         return;
     for (int64_t k = 0; k < n_wanted; k++)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +31,7 @@ _REGISTRY = "_ZN3xla24CustomCallTargetRegistry6GlobalEv"
 _REGISTER = "_ZN3xla24CustomCallTargetRegistry8RegisterERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEPvS8_"
 
 #: Numbers of a ticket before the strides.
-_HEADER = 7
+_HEADER = 8
 
 
 class _String(ctypes.Structure):
@@ -129,7 +130,8 @@ def ticket_of(
     elements = [math.prod(x.shape.as_list()[: x.shape.rank - len(core)]) for x, core in zip(inputs, cores)]
     strides = [0 if count == 1 else size for count, size in zip(elements, sizes)]
     outputs = [math.prod(resolved(core, length)) for core in node.output_shapes]
-    header = [n_wanted, n, length, len(inputs), len(outputs), len(name), len(node.pickled), *strides, *outputs]
+    sized = [n_wanted, n, length, len(inputs), len(outputs), len(name), len(node.pickled)]
+    header = [*sized, zlib.crc32(name), *strides, *outputs]
     text = b"".join(part.ljust((len(part) + 7) // 8 * 8, b"\0") for part in (name, node.pickled))
     return np.concatenate([np.array(header, dtype=np.int64), np.frombuffer(text, dtype=np.int64)])
 
