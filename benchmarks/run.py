@@ -12,12 +12,14 @@ BENCHMARKS = (
     "scalar_root",
     "root_system",
     "theano_op",
+    "tensorflow_op",
     "start_up",
     "ode",
     "ode_sensitivities",
     "ode_posterior",
     "integral",
     "work_precision",
+    "tensorflow_models",
 )
 
 
