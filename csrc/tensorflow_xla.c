@@ -5,7 +5,8 @@
  * graph works in another process.
  *
  *   ticket    n_wanted (-1: the outputs are known, and follow the inputs), n, length, n_inputs, n_outputs, bytes of the
- *             name, bytes of the pickle, a hash of the name, stride of each input, doubles per batch element of each output,
+ *             name, bytes of the pickle, a hash of the name, stride of each input, doubles per batch element of each
+ *             output,
  *             the name and then the pickle, each padded to whole int64
  */
 #include "tensorflow_call.h"
