@@ -1,0 +1,155 @@
+"""Metropolis of TensorFlow Probability, some steps of all chains in one compiled call, tuned as in PyMC3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+#: Steps between two changes of the proposals' scale, as in PyMC3.
+TUNE_INTERVAL = 100
+
+
+class MetropolisChains:
+    """Chains of Metropolis, whose step proposes a change of one variable after the other, as PyMC3's does.
+
+    Parameters
+    ----------
+    log_density : callable, ``log_density(vectors, shared)`` for vectors (chains, size)
+    shapes : shapes of the variables in the vector
+    dtype : str
+    capacity : int, most steps of a call
+    """
+
+    def __init__(
+        self,
+        log_density: Callable[[Any, Sequence[Any]], Any],
+        shapes: Sequence[tuple[int, ...]],
+        dtype: str,
+        *,
+        capacity: int,
+    ) -> None:
+        self.log_density = log_density
+        self.dtype = tf.as_dtype(dtype)
+        self.capacity = capacity
+        self.masks = np.repeat(np.eye(len(shapes)), [math.prod(s) for s in shapes], axis=1).astype(dtype)
+        self._compiled = tf.function(self._steps, jit_compile=True, autograph=False)
+
+    def advance(
+        self,
+        position: np.ndarray,
+        scaling: np.ndarray,
+        n_steps: int,
+        seed: tuple[int, int],
+        first: int,
+        shared: Sequence[np.ndarray],
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """Take some steps.
+
+        Parameters
+        ----------
+        position : ndarray (chains, size)
+        scaling : ndarray (chains, variables), standard deviations of the proposals
+        n_steps : int, at most ``capacity``
+        seed : two int32
+        first : int, number of steps that were taken with this seed before
+        shared : values of the shared variables
+
+        Returns
+        -------
+        draws (n_steps, chains, size), statistics (n_steps, chains) by name, numbers of accepted proposals
+        (chains, variables)
+        """
+        draws, statistics, accepted = self._compiled(
+            tf.constant(position, self.dtype),
+            tf.constant(scaling, self.dtype),
+            tf.constant([n_steps, first], tf.int32),
+            tf.constant(seed, tf.int32),
+            shared,
+        )
+        statistics = {name: values.numpy()[:n_steps] for name, values in statistics.items()}
+        statistics["scaling"] = np.broadcast_to(scaling, (n_steps, *scaling.shape))
+        return draws.numpy()[:n_steps], statistics, accepted.numpy()
+
+    def _steps(self, position: Any, scaling: Any, counts: Any, seed: Any, shared: Any) -> Any:
+        n_steps, first = tf.unstack(counts)
+        masks = tf.constant(self.masks)
+        n_variables = len(self.masks)
+
+        def kernel(k: Any) -> Any:
+            def propose(parts: list[Any], seed: Any) -> list[Any]:
+                noise = tf.random.stateless_normal(parts[0].shape, seed, dtype=self.dtype)
+                return [parts[0] + noise * tf.gather(scaling, k, axis=1)[:, None] * masks[k]]
+
+            return tfp.mcmc.RandomWalkMetropolis(lambda x: self.log_density(x, shared), new_state_fn=propose)
+
+        def sweep(i: Any, position: Any, results: Any) -> Any:
+            step_seed = tf.random.experimental.stateless_fold_in(seed, first + i)
+
+            def one(k: Any, position: Any, results: Any, rate: Any, accepted: Any) -> Any:
+                variable_seed = tf.random.experimental.stateless_fold_in(step_seed, k)
+                position, results = kernel(k).one_step(position, results, seed=variable_seed)
+                ratio = tf.where(
+                    tf.math.is_nan(results.log_accept_ratio), -tf.ones_like(rate) * math.inf, results.log_accept_ratio
+                )
+                return (
+                    k + 1,
+                    position,
+                    results,
+                    rate + tf.exp(tf.minimum(ratio, 0)),
+                    accepted.write(k, results.is_accepted),
+                )
+
+            start = (
+                tf.constant(0),
+                position,
+                results,
+                tf.zeros_like(position[:, 0]),
+                tf.TensorArray(tf.bool, size=n_variables, element_shape=position.shape[:1]),
+            )
+            _, position, results, rate, accepted = tf.while_loop(
+                lambda k, *_: k < n_variables, one, start, parallel_iterations=1
+            )
+            return position, results, rate / n_variables, tf.transpose(accepted.stack())
+
+        def body(i: Any, position: Any, results: Any, total: Any, arrays: Any) -> Any:
+            position, results, rate, accepted = sweep(i, position, results)
+            found = {"draws": position, "lp": results.accepted_results.target_log_prob, "acceptance_rate": rate}
+            arrays = {name: arrays[name].write(i, value) for name, value in found.items()}
+            return i + 1, position, results, total + tf.cast(accepted, tf.int32), arrays
+
+        chain = position[:, 0]
+        likes = {"draws": position, "lp": chain, "acceptance_rate": chain}
+        arrays = {n: tf.TensorArray(v.dtype, size=self.capacity, element_shape=v.shape) for n, v in likes.items()}
+        start = (
+            tf.constant(0),
+            position,
+            kernel(tf.constant(0)).bootstrap_results(position),
+            tf.zeros(scaling.shape, tf.int32),
+            arrays,
+        )
+        _, _, _, total, arrays = tf.while_loop(lambda i, *_: i < n_steps, body, start, parallel_iterations=1)
+        stacked = {name: values.stack() for name, values in arrays.items()}
+        return stacked.pop("draws"), stacked, total
+
+
+def tuned(scaling: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Scale of the proposals after an interval, by PyMC3's table.
+
+    Parameters
+    ----------
+    scaling, rate : ndarray of one shape; ``rate`` is the part of the proposals that was accepted
+
+    Returns
+    -------
+    ndarray of the same shape
+    """
+    steps = (0.001, 0.05, 0.2, 0.5, 0.75, 0.95)
+    factors = np.array([0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 10.0])
+    # Of a rate that is exactly at a step, PyMC3 takes the factor nearer to 1.
+    place = np.where(rate < 0.3, np.searchsorted(steps, rate, "right"), np.searchsorted(steps, rate, "left"))
+    return np.asarray(scaling * factors[place])

@@ -1,0 +1,82 @@
+"""What a user asks of the sampler, checked, and what the sampler hands back. Neither backend is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from implicitops.problems.validation import did_you_mean
+from implicitops.status import ArgumentError
+
+#: Names of the step methods.
+STEPS = ("nuts", "hmc", "metropolis")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Arguments of :func:`implicitops.sampling.sample`, where they are documented."""
+
+    draws: int
+    tune: int
+    chains: int
+    step: str
+    random_seed: int | Sequence[int] | None
+    progressbar: bool
+    target_accept: float
+    max_treedepth: int
+    path_length: float
+    initvals: Mapping[str, Any] | None
+    keep_warmup: bool
+    log_likelihood: bool
+    cores: int | None
+    mp_ctx: str | None
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("tune", 0), ("chains", 1), ("max_treedepth", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise ArgumentError(f"{name} must be a whole number, at least {least}; got {value!r}.")
+        if self.step not in STEPS:
+            raise ArgumentError(
+                f"step must be one of {', '.join(map(repr, STEPS))}; got {self.step!r}."
+                f"{did_you_mean(str(self.step), STEPS)} Other step methods of PyMC3 are given to pm.sample itself."
+            )
+        if not 0 < self.target_accept < 1:
+            raise ArgumentError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}.")
+        if not self.path_length > 0:
+            raise ArgumentError(f"path_length must be positive; got {self.path_length!r}.")
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """Two 31-bit seeds of the whole run, then one for each chain."""
+        entropy = self.random_seed
+        if entropy is not None and not isinstance(entropy, (int, np.integer)):
+            entropy = [int(seed) for seed in entropy]
+        words = np.random.SeedSequence(entropy).generate_state(self.chains + 2)
+        return np.asarray(words >> 1, dtype=np.int32)
+
+
+@dataclass
+class Sampled:
+    """What the chains of TensorFlow have done.
+
+    Parameters
+    ----------
+    vectors : ndarray (chains, draws, size)
+    statistics : dict from ArviZ's name to an ndarray (chains, draws, ...)
+    warmup_vectors, warmup_statistics : the same of the tuning steps
+    compile_seconds, sampling_seconds : float
+    was_interrupted : bool
+    """
+
+    vectors: np.ndarray
+    statistics: dict[str, np.ndarray]
+    warmup_vectors: np.ndarray
+    warmup_statistics: dict[str, np.ndarray]
+    compile_seconds: float
+    sampling_seconds: float
+    was_interrupted: bool = False
+    attributes: dict[str, Any] = field(default_factory=dict)
