@@ -1,5 +1,6 @@
 """The documentation's model: mu + mu*exp(theta*mu) = 1 with theta ~ HalfNormal(1), and three noisy values of mu."""
 
+import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -9,6 +10,8 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+
+from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -21,12 +24,20 @@ mu, theta = sp.symbols("mu theta")
 mu_of = iop.Root(mu + mu * sp.exp(theta * mu) - 1, mu, [theta], bracket=(0, 1))
 
 
-def sample():
-    with pm.Model():
+def model():
+    with pm.Model() as built:
         t = pm.HalfNormal("theta", sd=1)
         m = pm.Deterministic("mu", mu_of(t))
         pm.Normal("y", mu=m, sd=SD, observed=OBSERVED)
-        return pm.sample(4000, tune=1000, chains=4, target_accept=0.95, random_seed=1, return_inferencedata=True)
+    return built
+
+
+def sample(draws=4000, backend="theano", **options):
+    options = {"tune": 1000, "chains": 4, "target_accept": 0.95, "random_seed": 1, **options}
+    with model():
+        if backend == "tensorflow":
+            return sampling.sample(draws, backend=backend, **options)
+        return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def exact_posteriors():
@@ -60,7 +71,10 @@ def plot(posterior, exact):
 
 
 def main():
-    inference = sample()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
+    backend = parser.parse_args().backend
+    inference = sample(backend=backend)
     print(az.summary(inference, var_names=["theta", "mu"]).to_string())
     exact = exact_posteriors()
     grid, density = exact["theta"]

@@ -9,6 +9,7 @@ Mathematical Biology (SIAM 2006), read from a figure in British Medical Journal 
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -18,6 +19,8 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+
+from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -55,16 +58,21 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, **options: object) -> az.InferenceData:
-    """Posterior draws of four chains, two at a time."""
+def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "target_accept": 0.95, "random_seed": 5, **options}
     with model():
+        if backend == "tensorflow":
+            return sampling.sample(draws, backend=backend, **options)
         return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def main() -> None:
     """Sample, compare with the published table, draw."""
-    inference = sample()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
+    backend = parser.parse_args().backend
+    inference = sample(backend=backend)
     print(az.summary(inference, round_to=3).to_string())
     for name, (mean, sd) in PUBLISHED.items():
         draws = inference.posterior[name].values

@@ -14,6 +14,7 @@ deviations here are therefore too small, as those of the published fit are.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -24,6 +25,8 @@ import numpy as np
 import pymc3 as pm
 import scipy.special
 import sympy as sp
+
+from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -66,17 +69,22 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, **options: object) -> az.InferenceData:
-    """Posterior draws of four chains, two at a time."""
+def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 10, **options}
     with model():
+        if backend == "tensorflow":
+            return sampling.sample(draws, backend=backend, **options)
         return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def main() -> None:
     """Check the integral, sample, compare with the published fit, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
+    backend = parser.parse_args().backend
     print(f"largest relative difference from scipy.special.exp1: {check_against_scipy():.1e}")
-    posterior = sample().posterior
+    posterior = sample(backend=backend).posterior
     print(az.summary(posterior, round_to=6).to_string())
     print("parameter       mean         sd   published  difference in sd")
     for name, published in PUBLISHED.items():

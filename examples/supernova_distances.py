@@ -10,6 +10,7 @@ as known; if it were not, it could not be told from H0.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -20,6 +21,8 @@ import numpy as np
 import pymc3 as pm
 import scipy.integrate
 import sympy as sp
+
+from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -64,16 +67,21 @@ def model(redshifts: np.ndarray, moduli: np.ndarray) -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, **options: object) -> az.InferenceData:
-    """Posterior draws of four chains, two at a time."""
+def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 6, **options}
     with model(*simulated()):
+        if backend == "tensorflow":
+            return sampling.sample(draws, backend=backend, **options)
         return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def main() -> None:
     """Sample, compare with the truth, draw."""
-    posterior = sample().posterior
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
+    backend = parser.parse_args().backend
+    posterior = sample(backend=backend).posterior
     print(az.summary(posterior, round_to=4).to_string())
     print("parameter       mean        sd      truth  difference in sd")
     for name, truth in TRUTH.items():

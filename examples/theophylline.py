@@ -13,6 +13,7 @@ L. B. Sheiner & S. L. Beal, NONMEM Users Guide, Part V (1994).
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -22,6 +23,8 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+
+from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -91,17 +94,22 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 500, **options: object) -> az.InferenceData:
-    """Posterior draws of two chains, each in a process of its own."""
+def sample(draws: int = 500, backend: str = "theano", **options: object) -> az.InferenceData:
+    """Posterior draws of two chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
     options = {"tune": 500, "chains": 2, "cores": 2, "target_accept": 0.9, "random_seed": 7, **options}
     with model():
+        if backend == "tensorflow":
+            return sampling.sample(draws, backend=backend, **options)
         return pm.sample(draws, return_inferencedata=True, **options)
 
 
 def main() -> None:
     """Check the integration, sample, compare with the published estimates, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
+    backend = parser.parse_args().backend
     print(f"largest relative difference from the closed form: {check_against_closed_form():.1e}")
-    inference = sample()
+    inference = sample(backend=backend)
     print(az.summary(inference, var_names=list(PUBLISHED), round_to=3).to_string())
     for name, published in PUBLISHED.items():
         draws = inference.posterior[name].values

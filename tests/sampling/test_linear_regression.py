@@ -58,6 +58,7 @@ def test_tensorflow_finds_the_exact_means(example, step):
     check(example, sample(5000, 1000, 4, step, "tensorflow", model, random_seed=123, progressbar=False))
 
 
+@pytest.mark.slow
 def test_theano_finds_the_exact_means_with_nuts(example):
     model = example.model(example.data())
     check(example, sample(300, 300, 2, "nuts", "theano", model, random_seed=123, progressbar=False, cores=1))
@@ -70,6 +71,7 @@ def test_theano_finds_the_exact_means_with_metropolis(example):
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_table_and_figure_show_every_run(example, monkeypatch, tmp_path):
     monkeypatch.setattr(example, "FIGURE", tmp_path / "output" / "figure.png")
     model = example.model(example.data())

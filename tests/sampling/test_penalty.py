@@ -75,7 +75,7 @@ def test_log_density_is_penalised_on_both_backends(backend):
     np.testing.assert_allclose(gradient, [1.5], rtol=1e-14)  # that of the prior alone
 
 
-@pytest.mark.parametrize("method", ["advi", "svgd"])
+@pytest.mark.parametrize("method", ["advi", pytest.param("svgd", marks=pytest.mark.slow)])
 def test_fits_that_die_of_a_nan_find_the_posterior_with_a_penalty(method):
     mean, sd = moments()
     options = {"n": 150, "inf_kwargs": {"n_particles": 100}} if method == "svgd" else {"n": 5000}
