@@ -1,5 +1,6 @@
 """Operations, their registry by content name, and the one C entry point through which every face runs them."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
 from cpython.ref cimport PyObject
@@ -38,6 +39,35 @@ cdef enum:
 cdef int raise_if_set() except -1:
     """Raise the exception that Python code called by a kernel has left, if there is one."""
     return -1 if PyErr_Occurred() != NULL else 0
+
+
+cdef struct Arguments:
+    Py_buffer *views  # the memory that everything else here lies behind
+    const double **inputs
+    double **outputs
+    int64_t *strides
+
+
+cdef int allocate(Arguments *a, int64_t n_in, int64_t n_out) except -1:
+    """Memory for the arguments of one run: two buffers more than arrays, for status and counters."""
+    cdef int64_t n = n_in + n_out
+    a.views = <Py_buffer *> malloc((n + 2) * sizeof(Py_buffer) + n * sizeof(double *) + (n_in + 1) * sizeof(int64_t))
+    if a.views == NULL:
+        raise MemoryError
+    a.inputs = <const double **> (a.views + n + 2)
+    a.outputs = <double **> (a.inputs + n_in)
+    a.strides = <int64_t *> (a.outputs + n_out)
+    return 0
+
+
+cdef void *hold(Arguments *a, int64_t *held, object array, int flags, Py_ssize_t size) except? NULL:
+    """Address of a contiguous array's numbers, which stay where they are until the buffer is released."""
+    cdef Py_buffer *view = &a.views[held[0]]
+    PyObject_GetBuffer(array, view, flags)
+    held[0] += 1
+    if view.itemsize != size:
+        raise TypeError(f"the array must hold numbers of {size} bytes each; got dtype {array.dtype}")
+    return view.buf
 
 
 cdef class Operation:
@@ -129,42 +159,39 @@ cdef class Operation:
         -------
         int, how many elements failed
         """
-        cdef int64_t k, n_in = self.c.n_inputs, n_out = self.c.n_outputs, failed
-        cdef const double **c_inputs = <const double **> malloc((n_in + n_out + 1) * sizeof(double *))
-        cdef int64_t *c_strides = <int64_t *> malloc((n_in + 1) * sizeof(int64_t))
-        cdef double **c_outputs = <double **> c_inputs + n_in
-        cdef double[::1] target
-        cdef int32_t[::1] status_view
-        cdef int64_t[:, ::1] stats_view
+        cdef int64_t k, n_all, held = 0, n_in = self.c.n_inputs, n_out = self.c.n_outputs, failed
+        cdef Arguments a
         cdef int32_t *c_status = NULL
         cdef int64_t *rows[IOP_N_STATS]
         cdef int64_t **c_stats = NULL
         if self.is_free:
-            free(c_inputs)
-            free(c_strides)
             raise ValueError("the operation has free axes: run with_length(...) of it")
+        allocate(&a, n_in, n_out)
         try:
+            # The buffers are held while the kernel runs, so that nobody moves their memory.
             for k in range(n_in):
-                c_strides[k] = strides[k]
-                c_inputs[k] = <const double *> <uintptr_t> inputs[k].ctypes.data + first * c_strides[k]
+                a.strides[k] = strides[k]
+                a.inputs[k] = <const double *> hold(&a, &held, inputs[k], PyBUF_SIMPLE, sizeof(double))
+                a.inputs[k] += first * a.strides[k]
             for k in range(n_out):
-                c_outputs[k] = NULL
+                a.outputs[k] = NULL
                 if outputs[k] is not None and outputs[k].size:
-                    target = outputs[k].reshape(-1)
-                    c_outputs[k] = &target[0] + first * self.c.output_sizes[k]
+                    a.outputs[k] = <double *> hold(&a, &held, outputs[k], PyBUF_WRITABLE, sizeof(double))
+                    a.outputs[k] += first * self.c.output_sizes[k]
             if status is not None and status.size:
-                status_view = status
-                c_status = &status_view[0] + first
+                c_status = <int32_t *> hold(&a, &held, status, PyBUF_WRITABLE, sizeof(int32_t)) + first
             if stats is not None and stats.size:
-                stats_view = stats
-                for k in range(IOP_N_STATS):
-                    rows[k] = &stats_view[k, first]
+                rows[0] = <int64_t *> hold(&a, &held, stats, PyBUF_WRITABLE, sizeof(int64_t)) + first
+                n_all = stats.shape[1]
+                for k in range(1, IOP_N_STATS):
+                    rows[k] = rows[0] + k * n_all
                 c_stats = rows
             with nogil:
-                failed = self.c.run(&self.c, n, c_inputs, c_strides, c_outputs, c_status, c_stats)
+                failed = self.c.run(&self.c, n, a.inputs, a.strides, a.outputs, c_status, c_stats)
         finally:
-            free(c_inputs)
-            free(c_strides)
+            for k in range(held):
+                PyBuffer_Release(&a.views[k])
+            free(a.views)
         if failed < 0:
             raise_if_set()
             raise MemoryError(f"no memory for the workspace of {n} batch elements")

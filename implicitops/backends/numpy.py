@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from implicitops.problems.base import Problem
 from implicitops.problems.external import External
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
     """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed."""
@@ -24,18 +27,39 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
         return solution.value, solution.status_code
     if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
-    if all(shape == () for shape in problem.parameter_shapes) and problem.output_shape == ():
+    signature = _signature(problem, 0, False)
+    if not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
-        problem.__dict__.setdefault("_solve_scalars", kernel_of(Solve(problem)).solve_scalars)
-    operation = Solve(problem)
-    batch, inputs, strides = as_batch(arguments, operation.input_shapes, operation.input_names)
-    length = free_length(inputs, operation.input_shapes)
-    value = np.empty(batch + resolved(problem.output_shape, length))
-    kernel = kernel_of(operation).with_length(length)
+        problem.__dict__.setdefault("_solve_scalars", signature.kernel.solve_scalars)
+    batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
+    length = free_length(inputs, signature.input_shapes)
+    value = np.empty(batch + resolved(signature.output_shapes[0], length))
+    kernel = signature.kernel.with_length(length)
     failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, None, None, None])
     if failed and problem.options.on_failure == "raise":
         solve(problem, arguments)  # again, for the status that the error tells
     return value[()]
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """What every call of ``solve`` needs to know of a problem, computed once."""
+
+    kernel: Any
+    input_shapes: tuple[Shape, ...]
+    input_names: tuple[str, ...]
+    output_shapes: tuple[Shape, ...]
+
+
+def _signature(problem: Problem, derivatives: int, start_given: bool) -> _Signature:
+    known: dict[tuple[int, bool], _Signature] = problem.__dict__.setdefault("_signatures", {})
+    found = known.get((derivatives, start_given))
+    if found is None:
+        operation = Solve(problem, derivatives, start_given)
+        shapes, names = operation.input_shapes, operation.input_names
+        found = _Signature(kernel_of(operation), shapes, names, operation.kernel_output_shapes)
+        known[derivatives, start_given] = found
+    return found
 
 
 def solve(
@@ -50,17 +74,17 @@ def solve(
     if type(derivatives) is not int or derivatives not in (0, 1, 2):
         raise ArgumentError(f"derivatives must be 0, 1 or 2; got {derivatives!r}.")
     problem, extra = _with_start(problem, start)
-    operation = Solve(problem, derivatives, start_given=bool(extra))
-    batch, inputs, strides = as_batch([*arguments, *extra], operation.input_shapes, operation.input_names)
-    n, length = math.prod(batch), free_length(inputs, operation.input_shapes)
-    shapes = [resolved(shape, length) for shape in operation.kernel_output_shapes]
+    signature = _signature(problem, derivatives, bool(extra))
+    batch, inputs, strides = as_batch([*arguments, *extra], signature.input_shapes, signature.input_names)
+    n, length = math.prod(batch), free_length(inputs, signature.input_shapes)
+    shapes = signature.output_shapes if length is None else [resolved(s, length) for s in signature.output_shapes]
     value = np.empty(batch + shapes[0])
     error = np.empty(batch + shapes[3]) if shapes[3] != (0,) else None
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
     outputs = [value, jacobian, hessian, error]
-    kernel = kernel_of(operation).with_length(length)
+    kernel = signature.kernel.with_length(length)
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
     solution = Solution(
@@ -112,6 +136,9 @@ def as_batch(
     inputs : list of ndarray
     strides : list of int, doubles between batch elements; 0 where one element serves all
     """
+    single = _as_single(arguments, shapes)
+    if single is not None:
+        return (), single, [0] * len(single)
     arrays = [as_float64(a, shape, name) for a, shape, name in zip(arguments, shapes, names)]
     _require_one_length(arrays, shapes, names)
     shapes = [array.shape[array.ndim - len(shape) :] for array, shape in zip(arrays, shapes)]
@@ -131,6 +158,26 @@ def as_batch(
             strides.append(size)
         inputs.append(np.ascontiguousarray(array))
     return batch, inputs, strides
+
+
+def _as_single(arguments: Sequence[Any], shapes: Sequence[Shape]) -> list[np.ndarray] | None:
+    """Arrays of arguments that are one batch element as they come, which the most frequent call is; else None."""
+    arrays, length = [], None
+    for argument, shape in zip(arguments, shapes):
+        try:
+            array = np.asarray(argument)
+        except ValueError:
+            return None
+        if array.shape != shape:
+            if shape[:1] != (FREE,) or array.ndim != len(shape) or array.shape[1:] != shape[1:]:
+                return None
+            if length not in (None, array.shape[0]):
+                return None
+            length = array.shape[0]
+        if array.dtype is not _FLOAT64 or not array.flags.c_contiguous:
+            return None
+        arrays.append(array)
+    return arrays
 
 
 def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | None:
