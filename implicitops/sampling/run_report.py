@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -108,7 +109,7 @@ def _extreme(dataset: Any, which: Any) -> tuple[str, float]:
 def attributes(settings: Settings, backend: str, **more: Any) -> dict[str, Any]:
     """What stands in the attributes of posterior and sample_stats: the sampler and all versions."""
     packages = ["implicitops", "pymc3", "theano-pymc", "numpy", "arviz"]
-    packages += ["tensorflow", "tensorflow-probability"] * (backend == "tensorflow")
+    packages += ["tensorflow-probability"] * (backend == "tensorflow")
     seed = settings.random_seed
     return {
         "sampler": {"nuts": "NUTS", "hmc": "HMC", "metropolis": "Metropolis"}[settings.step],
@@ -117,6 +118,7 @@ def attributes(settings: Settings, backend: str, **more: Any) -> dict[str, Any]:
         "random_seed": "none" if seed is None else seed if isinstance(seed, int) else list(seed),
         "python_version": platform.python_version(),
         **{f"{name.replace('-', '_')}_version": _version(name) for name in packages},
+        **({"tensorflow_version": sys.modules["tensorflow"].__version__} if backend == "tensorflow" else {}),
         **more,
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 
 import numpy as np
 import pytest
@@ -126,7 +125,7 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, cap
         def interrupted(self, n, comment):
             advance(self, n, comment)
             if self.done > 1000:
-                signal.raise_signal(signal.SIGINT)
+                raise KeyboardInterrupt
 
         monkeypatch.setattr(progress.Progress, "advance", interrupted)
     else:

@@ -124,7 +124,7 @@ BINARY = {
     "second": tt.second,
     "pow": lambda x, y: tt.pow(tt.abs_(x), y),
     "switch": lambda x, y: tt.switch(x > y, x * y, y**2),
-    "clip": lambda x, y: tt.clip(x, -1.0, y),
+    "clip": lambda x, y: tt.clip(x, -1.0, tt.abs_(y)),  # in this order: else Theano's gradient is wrong
     "xlogy0": lambda x, y: xlogy0(x, tt.abs_(y)),
 }
 
