@@ -89,7 +89,7 @@ def coordinates() -> tuple[Any, Any]:
     return mode, tf.linalg.cholesky(tf.linalg.inv(hessian))
 
 
-def sampler(posterior: Any, draws: int, tune: int, chains: int = 4, jit: bool = True) -> Any:
+def sampler(posterior: Any, draws: int, tune: int, chains: int = 4) -> Any:
     """Compiled function of a seed: logarithms of the parameters (draws, chains, 8), divergences, leapfrog steps."""
     center, scale = coordinates()
     start = np.random.default_rng(0).standard_normal((chains, len(NAMES)))
@@ -97,7 +97,7 @@ def sampler(posterior: Any, draws: int, tune: int, chains: int = 4, jit: bool = 
     def whitened(z: Any) -> Any:
         return log_density(posterior, center + tf.linalg.matvec(scale, z))
 
-    @tf.function(jit_compile=jit, autograph=False)
+    @tf.function(jit_compile=True, autograph=False)
     def run(seed: Any) -> Any:
         kernel = tfp.mcmc.NoUTurnSampler(whitened, step_size=constant(0.5))
         # In these coordinates all directions are alike; with shorter steps NUTS goes round more than once.
