@@ -1,6 +1,6 @@
 """Operations, their registry by content name, and the one C entry point through which every face runs them."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
 from cpython.ref cimport PyObject
@@ -61,7 +61,10 @@ cdef int allocate(Arguments *a, int64_t n_in, int64_t n_out) except -1:
 
 
 cdef void *hold(Arguments *a, int64_t *held, object array, int flags, Py_ssize_t size) except? NULL:
-    """Address of a contiguous array's numbers, which stay where they are until the buffer is released."""
+    """Address of an array's numbers, which stay where they are until the buffer is released.
+
+    They are contiguous, unless the flags allow for steps: inputs may be views that the given strides walk through.
+    """
     cdef Py_buffer *view = &a.views[held[0]]
     PyObject_GetBuffer(array, view, flags)
     held[0] += 1
@@ -171,7 +174,7 @@ cdef class Operation:
             # The buffers are held while the kernel runs, so that nobody moves their memory.
             for k in range(n_in):
                 a.strides[k] = strides[k]
-                a.inputs[k] = <const double *> hold(&a, &held, inputs[k], PyBUF_SIMPLE, sizeof(double))
+                a.inputs[k] = <const double *> hold(&a, &held, inputs[k], PyBUF_STRIDES, sizeof(double))
                 a.inputs[k] += first * a.strides[k]
             for k in range(n_out):
                 a.outputs[k] = NULL
