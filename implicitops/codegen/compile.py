@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -200,7 +201,10 @@ def _link(artifact: Artifact) -> Any:
     addresses = {symbol: address_of(symbol) for symbol in artifact.imports}
     with _LLVM_LOCK:
         if _LINKER is None:
-            _LINKER = llvm.create_lljit_compiler(create_target_machine())
+            # RuntimeDyld, the older linker, maps each section of an object on its own. In a process with gigabytes of
+            # mappings code then lies too far from its constants for a 32-bit offset, which ends the process. JITLink
+            # maps an object as one block; it has no Windows.
+            _LINKER = llvm.create_lljit_compiler(create_target_machine(), use_jit_link=sys.platform != "win32")
         _DISCARDED.clear()
         library = llvm.JITLibraryBuilder().add_object_img(artifact.object_code).add_current_process()
         for symbol, address in addresses.items():

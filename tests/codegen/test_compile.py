@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -30,6 +31,13 @@ def _compile_in_child(pipe):
     code = compile_bundle("made in a child", lambda: Bundle((x,), (sp.sinh(x) + 17,)))
     pipe.send(code.evaluate([[0.0]]).tolist())
     pipe.close()
+
+
+def _printed_by(script, folder):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 class TestKeys:
@@ -135,16 +143,32 @@ class TestProcesses:
             "import pickle, pathlib; code = pickle.loads(pathlib.Path('code.pickle').read_bytes());"
             "print(code.evaluate([[0.5, 2.0]]).tolist())"
         )
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        result = subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
+        assert _printed_by(script, tmp_path) == str(_evaluate(code))
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="lays out the address space of Linux")
+    def test_code_stays_near_its_constants_in_a_process_with_large_mappings(self, tmp_path):
+        code = compile_bundle(
+            "several pages", lambda: Bundle((x,), tuple(sp.log(x + k) * sp.exp(k * x / 7) for k in range(1, 40)))
         )
-        assert result.stdout.strip() == str(_evaluate(code))
+        assert len(code.artifact.object_code) > 8 * mmap.PAGESIZE
+        (tmp_path / "code.pickle").write_bytes(pickle.dumps(code))
+        # Afterwards gaps of a few pages, which would take the constants, are gigabytes away from room for the code.
+        script = """
+import ctypes, mmap, pathlib, pickle
+pickled = pathlib.Path("code.pickle").read_bytes()
+pickle.loads(pickled)
+reserve = ctypes.CDLL(None).mmap
+reserve.restype = ctypes.c_size_t
+reserve.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+PROT_NONE, MAP_NORESERVE = 0, 0x4000
+def reserved(size):
+    return reserve(None, size, PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+below = reserved(4 << 30)
+while reserved(4 * mmap.PAGESIZE) > below:
+    pass
+print(pickle.loads(pickled).evaluate([[0.5, 2.0]]).tolist())
+"""
+        assert _printed_by(script, tmp_path) == str(_evaluate(code))
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
