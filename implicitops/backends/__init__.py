@@ -24,9 +24,9 @@ def owner(argument: Any) -> str | None:
     """Name of the framework that an argument, or what it lists, belongs to; None for numbers and arrays."""
     kind = type(argument)
     if kind is list or kind is tuple:  # one item of each type tells whom they belong to
-        items = {type(item): item for item in argument if type(item) not in (list, tuple)}
-        nested = [item for item in argument if type(item) in (list, tuple)]
-        return next(filter(None, map(owner, [*items.values(), *nested])), None)
+        items = dict(zip(map(type, argument), argument))
+        is_nested = list in items or tuple in items
+        return next(filter(None, map(owner, argument if is_nested else items.values())), None)
     if kind not in _owner_by_type:
         _owner_by_type[kind] = next(
             (name for name in FRAMEWORKS if name in sys.modules and backend_named(name).owns(argument)), None

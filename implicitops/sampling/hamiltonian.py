@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from implicitops.sampling.recording import recorded
+
 tfd = tfp.distributions
 
 #: Change of the energy along a trajectory from which on it counts as divergent.
@@ -176,28 +178,21 @@ class HamiltonianChains:
             num_adaptation_steps=n_adaptation,
         )
 
-        def array(like: Any) -> Any:
-            return tf.TensorArray(like.dtype, size=self.capacity, element_shape=like.shape)
-
-        def body(i: Any, position: Any, results: Any, arrays: Any) -> Any:
+        def one_step(i: Any, state: Any) -> Any:
+            position, results = state
             step_seed = tf.random.experimental.stateless_fold_in(seed, first + i)
             if self.kind == "hmc":
                 results = self._with_path(results, tf.random.experimental.stateless_fold_in(step_seed, -1))
             step_size = results.new_step_size
             position, results = kernel.one_step(position, results, seed=step_seed)
-            found = {"draws": position, **self._statistics(results.inner_results, step_size)}
-            return i + 1, position, results, {name: arrays[name].write(i, value) for name, value in found.items()}
+            return (position, results), {"draws": position, **self._statistics(results.inner_results, step_size)}
 
         chain = position[:, 0]
         count, flag = tf.zeros_like(chain, tf.int32), tf.zeros_like(chain, tf.bool)
         likes = {"draws": position, **dict.fromkeys(("lp", "energy", "acceptance_rate", "step_size"), chain)}
         likes |= {"n_steps": count, "diverging": flag}
         likes |= {"reached_max_treedepth": flag, "tree_depth": count} if self.kind == "nuts" else {"accepted": flag}
-        arrays = {name: array(like) for name, like in likes.items()}
-        _, _, results, arrays = tf.while_loop(
-            lambda i, *_: i < n_steps, body, (tf.constant(0), position, results, arrays), parallel_iterations=1
-        )
-        stacked = {name: values.stack() for name, values in arrays.items()}
+        (_, results), stacked = recorded(one_step, (position, results), likes, n_steps, self.capacity)
         after = (results.error_sum, results.log_averaging_step, results.log_shrinkage_target)
         after = tf.stack([results.new_step_size, *(tf.reshape(x, []) for x in after)])
         return stacked.pop("draws"), stacked, after, *self._density_of(results.inner_results)

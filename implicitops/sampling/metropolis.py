@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from pymc3.step_methods.metropolis import tune
+
+from implicitops.sampling.recording import recorded
 
 #: Steps between two changes of the proposals' scale, as in PyMC3.
 TUNE_INTERVAL = 100
@@ -116,24 +119,16 @@ class MetropolisChains:
             )
             return position, results, rate / n_variables, tf.transpose(accepted.stack())
 
-        def body(i: Any, position: Any, results: Any, total: Any, arrays: Any) -> Any:
+        def one_step(i: Any, state: Any) -> Any:
+            position, results, total = state
             position, results, rate, accepted = sweep(i, position, results)
             found = {"draws": position, "lp": results.accepted_results.target_log_prob, "acceptance_rate": rate}
-            arrays = {name: arrays[name].write(i, value) for name, value in found.items()}
-            return i + 1, position, results, total + tf.cast(accepted, tf.int32), arrays
+            return (position, results, total + tf.cast(accepted, tf.int32)), found
 
         chain = position[:, 0]
         likes = {"draws": position, "lp": chain, "acceptance_rate": chain}
-        arrays = {n: tf.TensorArray(v.dtype, size=self.capacity, element_shape=v.shape) for n, v in likes.items()}
-        start = (
-            tf.constant(0),
-            position,
-            kernel(tf.constant(0)).bootstrap_results(position),
-            tf.zeros(scaling.shape, tf.int32),
-            arrays,
-        )
-        _, _, _, total, arrays = tf.while_loop(lambda i, *_: i < n_steps, body, start, parallel_iterations=1)
-        stacked = {name: values.stack() for name, values in arrays.items()}
+        start = (position, kernel(tf.constant(0)).bootstrap_results(position), tf.zeros(scaling.shape, tf.int32))
+        (_, _, total), stacked = recorded(one_step, start, likes, n_steps, self.capacity)
         return stacked.pop("draws"), stacked, total
 
 
@@ -148,8 +143,4 @@ def tuned(scaling: np.ndarray, rate: np.ndarray) -> np.ndarray:
     -------
     ndarray of the same shape
     """
-    steps = (0.001, 0.05, 0.2, 0.5, 0.75, 0.95)
-    factors = np.array([0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 10.0])
-    # Of a rate that is exactly at a step, PyMC3 takes the factor nearer to 1.
-    place = np.where(rate < 0.3, np.searchsorted(steps, rate, "right"), np.searchsorted(steps, rate, "left"))
-    return np.asarray(scaling * factors[place])
+    return np.asarray(np.vectorize(tune, otypes=[float])(scaling, rate))

@@ -60,11 +60,8 @@ class FlatFunction:
         vector : tensor (size,)
         shared : values of ``translated.shared``
         """
-        parts, start = [], 0
-        for shape in self.free.shapes:
-            n = math.prod(shape)
-            parts.append(tf.reshape(vector[start : start + n], shape))
-            start += n
+        places = self.free.slices.values()
+        parts = [tf.reshape(vector[place], shape) for place, shape in zip(places, self.free.shapes)]
         found: list[Any] = self.translated(*parts, shared=list(shared))
         return found
 
@@ -103,16 +100,19 @@ class TensorFlowDensity(FlatFunction):
 
         Returns
         -------
-        tensor (n,), whose gradient is defined
+        tensor (n,)
         """
+        return _rejected_where_undefined(self.batched(vectors, shared)[0], vectors.dtype)
+
+    def differentiable_log_density(self, vectors: Any, shared: Sequence[Any]) -> Any:
+        """The same with a gradient, which is computed along: an ODE would integrate sensitivities for it."""
 
         # The derivative is taken inside the map: taken outside, XLA holds the vectors for constants of the compiled
         # program, and compiles again at every call.
         @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
         def with_gradient(vectors: Any) -> Any:
             values, gradients = tf.vectorized_map(lambda vector: self._value_and_gradient(vector, shared), vectors)
-            values = tf.cast(values, vectors.dtype)
-            values = tf.where(tf.math.is_nan(values), tf.constant(-math.inf, vectors.dtype), values)
+            values = _rejected_where_undefined(values, vectors.dtype)
             return values, lambda upstream: upstream[:, None] * gradients
 
         return with_gradient(vectors)
@@ -128,3 +128,8 @@ class TensorFlowDensity(FlatFunction):
             (value,) = self(vector, shared)
         gradient = tape.gradient(value, vector, unconnected_gradients="zero")
         return value, gradient
+
+
+def _rejected_where_undefined(values: Any, dtype: Any) -> Any:
+    values = tf.cast(values, dtype)
+    return tf.where(tf.math.is_nan(values), tf.constant(-math.inf, dtype), values)

@@ -66,7 +66,7 @@ class _Hamiltonian:
 
     def __init__(self, density: TensorFlowDensity, free: FreeVariables, settings: Settings, capacity: int) -> None:
         self.chains = HamiltonianChains(
-            density.log_density,
+            density.differentiable_log_density,
             settings.step,
             free.dtype,
             capacity=capacity,

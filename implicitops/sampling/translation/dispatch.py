@@ -107,6 +107,12 @@ def missing_of(op: Any, node: Any) -> list[Missing]:
     return [] if entry.requires is None else list(entry.requires(op, node))
 
 
+def missing_inside(inputs: Sequence[Any], outputs: Sequence[Any]) -> Iterable[Missing]:
+    """What prevents the translation of a graph that an Op holds."""
+    nodes, _ = sorted_nodes(inputs, outputs)
+    return (m for node in nodes for m in missing_of(node.op, node))
+
+
 def _place(op: Any, node: Any) -> str:
     names = ", ".join(str(v.name or v) for v in node.inputs)
     return f"{op}({names:.120})"

@@ -16,7 +16,16 @@ from theano.tensor.nnet.nnet import ScalarSoftsign
 from theano.tensor.nnet.sigm import ScalarSigmoid, ScalarSoftplus, UltraFastScalarSigmoid
 from theano.tensor.xlogx import XlogX, XlogY0
 
-from implicitops.sampling.translation.dispatch import Missing, apply, cast, entry_of, missing_of, register, sorted_nodes
+from implicitops.sampling.translation.dispatch import (
+    Missing,
+    apply,
+    cast,
+    entry_of,
+    missing_inside,
+    missing_of,
+    register,
+    sorted_nodes,
+)
 
 Formula = Callable[..., Any]
 
@@ -56,12 +65,7 @@ def elemwise(op: Any, node: Any, *tensors: Any) -> Any:
     return entry.function(op.scalar_op, node, *tensors)
 
 
-def _missing_in_composite(op: Any, node: Any) -> Iterable[Missing]:
-    nodes, _ = sorted_nodes(op.inputs, op.outputs)
-    return (m for inner in nodes for m in missing_of(inner.op, inner))
-
-
-@register(ts.Composite, requires=_missing_in_composite)
+@register(ts.Composite, requires=lambda op, node: missing_inside(op.inputs, op.outputs))
 def composite(op: Any, node: Any, *tensors: Any) -> list[Any]:
     """Several scalar Ops that Theano's optimiser fused; results have the inputs' common shape."""
     nodes, roots = sorted_nodes(op.inputs, op.outputs)

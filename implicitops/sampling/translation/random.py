@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def uniform(op: Any, node: Any, state: Any, size: Any) -> list[Any]:
     # Half precision has another scale, which nobody asked for so far.
     shape = as_shape(tf.unstack(size, num=node.outputs[1].ndim)) if node.outputs[1].ndim else []
     count = tf.reduce_prod(tf.cast(tf.constant(shape, tf.int64) if isinstance(shape, list) else shape, tf.int64))
-    known = tf.get_static_value(count) if not isinstance(shape, list) else _product(shape)
+    known = tf.get_static_value(count) if not isinstance(shape, list) else prod(shape)
     n_streams = state.shape[0] if state.shape[0] is not None else tf.shape(state, out_type=tf.int64)[0]
     states = cast(state, tf.int64)
     if known is not None and isinstance(n_streams, int) and known <= n_streams:
@@ -45,13 +46,6 @@ def uniform(op: Any, node: Any, state: Any, size: Any) -> list[Any]:
     # Theano's factor is rounded to single precision where the numbers are, so that none of them becomes 1.
     numbers = tf.cast(numbers, tf.float64) * (float(np.float32(4.6566126e-10)) if dtype == "float32" else 2.0**-31)
     return [states, tf.reshape(cast(numbers, dtype), shape)]
-
-
-def _product(sizes: list[int]) -> int:
-    product = 1
-    for n in sizes:
-        product *= n
-    return product
 
 
 def _in_rounds(states: Any, count: Any, n_streams: Any) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,26 +13,19 @@ from theano.ifelse import IfElse
 from theano.scan.op import Scan
 
 from implicitops.sampling.translation.dispatch import (
-    Missing,
     Translated,
     as_tensor,
     cast,
     known_value,
-    missing_of,
+    missing_inside,
     register,
-    sorted_nodes,
     translate,
 )
 from implicitops.sampling.translation.reverse import run_loop
 from implicitops.sampling.translation.shapes import known_axis, lengths
 
 
-def _missing_inside(inputs: Sequence[Any], outputs: Sequence[Any]) -> Iterable[Missing]:
-    nodes, _ = sorted_nodes(inputs, outputs)
-    return (m for inner in nodes for m in missing_of(inner.op, inner))
-
-
-@register(OpFromGraph, requires=lambda op, node: _missing_inside(op.local_inputs, op.local_outputs))
+@register(OpFromGraph, requires=lambda op, node: missing_inside(op.local_inputs, op.local_outputs))
 def op_from_graph(op: Any, node: Any, *tensors: Any) -> list[Any]:
     """The graph inside; TensorFlow differentiates it, whatever gradient was given to the Op."""
     return translate(op.local_inputs, op.local_outputs)(*tensors)
@@ -81,7 +74,7 @@ def _translated(op: Any) -> Translated:
     return translate(op.inputs, op.outputs)
 
 
-@register(Scan, requires=lambda op, node: _missing_inside(op.inputs, op.outputs))
+@register(Scan, requires=lambda op, node: missing_inside(op.inputs, op.outputs))
 def scan(op: Any, node: Any, *tensors: Any) -> list[Any]:
     """Loop whose results of each step are kept; under XLA the number of steps has to be known when tracing.
 
