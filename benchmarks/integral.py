@@ -23,7 +23,7 @@ from integral_peers import (
     quadax,
 )
 from measure import interleaved, machine, one_core, publish, table
-from ode_tuning import HEADING, Tuned, tuned, verdict
+from ode_tuning import HEADING, Tuned, rows_of, tuned, verdict
 
 BATCH = 10_000
 #: So many of a batch are solved by those who do it one by one, and by quadax, which is slow in batches of any size.
@@ -90,15 +90,7 @@ def race(
             solver = make(task.points(solves[name]))
             runs[name] = lambda solver=solver, tolerance=tuning.tolerance: solver(tolerance)
     times = {name: t / solves[name] for name, t in interleaved(runs, seconds=seconds).items()}
-    rows = []
-    for name, tuning in found.items():
-        if tuning is None:
-            rows.append([name, "none reaches it", "", "", "", ""])
-            continue
-        errors = (f"{e:.0e}" for e in (tuning.value_error, tuning.sensitivity_error))
-        ratio = times[name] / times["implicitops"]
-        rows.append([name, f"{tuning.tolerance:.1e}", *errors, f"{1e6 * times[name]:.2f}", f"{ratio:.2f}"])
-    return rows, times
+    return rows_of(found, times, digits=2), times
 
 
 def verdicts(times: dict[str, float]) -> str:

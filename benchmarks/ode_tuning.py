@@ -57,6 +57,20 @@ def tuned(task: Task, solver: Callable[[float], Any], target: float) -> Tuned | 
 HEADING = ["contestant", "tolerance", "error of values", "of sensitivities", "microseconds", "times implicitops"]
 
 
+def rows_of(found: Mapping[str, Tuned | None], times: Mapping[str, float], digits: int = 1) -> list[list[str]]:
+    """Rows of a table under HEADING; times as multiples of the first one's whose name begins with implicitops."""
+    ours = next((times[name] for name in times if name.startswith("implicitops")), math.nan)
+    rows = []
+    for name, tuning in found.items():
+        if tuning is None:
+            rows.append([name, "none reaches it", "", "", "", ""])
+            continue
+        errors = (f"{e:.0e}" for e in (tuning.value_error, tuning.sensitivity_error))
+        microseconds, ratio = f"{1e6 * times[name]:.{digits}f}", f"{times[name] / ours:.2f}"
+        rows.append([name, f"{tuning.tolerance:.1e}", *errors, microseconds, ratio])
+    return rows
+
+
 def race(
     task: Task,
     contestants: Mapping[str, Callable[[float], Any]],
@@ -88,15 +102,7 @@ def race(
         if tolerances[name] is not None
     }
     times = {name: s / solves for name, s in interleaved(runs, seconds=seconds).items()}
-    ours = next((times[name] for name in times if name.startswith("implicitops")), math.nan)
-    rows = []
-    for name, found in tolerances.items():
-        if found is None:
-            rows.append([name, "none reaches it", "", "", "", ""])
-            continue
-        errors = (f"{e:.0e}" for e in (found.value_error, found.sensitivity_error))
-        rows.append([name, f"{found.tolerance:.1e}", *errors, f"{1e6 * times[name]:.1f}", f"{times[name] / ours:.2f}"])
-    return rows, times
+    return rows_of(tolerances, times), times
 
 
 def verdict(times: Mapping[str, float], peer: str, ours: str, factor: float) -> str:

@@ -7,7 +7,6 @@ with TensorFlow Probability is lynx_hare_tfp.py.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import implicitops as iop  # noqa: F401  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -15,11 +14,9 @@ import implicitops as iop  # noqa: F401  # isort: skip  # before PyMC3, whose Th
 import arviz as az
 import numpy as np
 import pymc3 as pm
+from hudson_bay import PELTS, POPULATIONS, REFERENCE, comparison, draw, report
 
 from implicitops import sampling
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # for who loads this file from elsewhere
-from hudson_bay import PELTS, POPULATIONS, REFERENCE, comparison, draw, report
 
 FIGURE = Path(__file__).resolve().parent.parent / "output" / "lynx_hare.png"
 

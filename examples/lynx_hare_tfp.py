@@ -7,7 +7,6 @@ equations have second derivatives, makes the coordinates in which NUTS samples f
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +19,6 @@ import scipy.optimize
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow has much to say about its machine
 import tensorflow as tf
 import tensorflow_probability as tfp
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # for who loads this file from elsewhere
 from hudson_bay import PELTS, REFERENCE, draw, populations, report
 
 FIGURE = Path(__file__).resolve().parents[1] / "output" / "lynx_hare_tfp.png"

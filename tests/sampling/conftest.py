@@ -1,12 +1,14 @@
-"""What tests of samplers share: the folder on the path, a clean slate, and a way to run without a compiler."""
+"""What tests of samplers share: the folder on the path, a clean slate, quiet tuning, ways to run without a compiler."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+import implicitops as iop
 from implicitops.backends import failures
 
 # For `import pymc3_models`, in the processes that a sampler starts too.
@@ -28,4 +30,22 @@ def uncompiled():
     from pymc3_models import compiling_only_ours
 
     with compiling_only_ours():
+        yield
+
+
+@pytest.fixture
+def in_python(monkeypatch):
+    """All of Theano's Ops run in Python, ours too, so that a short test need not wait for a compiler."""
+    from theano.graph.op import COp
+
+    make_thunk = COp.make_thunk
+    monkeypatch.setattr(COp, "make_thunk", lambda *args, **options: make_thunk(*args, **{**options, "impl": "py"}))
+
+
+@pytest.fixture
+def quiet_tuning():
+    """While it tunes, NUTS tries parameters that nothing can be solved for: nothing is said of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", iop.SolveWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         yield

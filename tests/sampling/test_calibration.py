@@ -1,9 +1,7 @@
 """Simulation-based calibration of `sample`, and that its own tests see a wrong posterior and pass a right one."""
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,21 +9,13 @@ from sampling_backends import HAS_TENSORFLOW
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
-ROOT = Path(__file__).resolve().parents[2]
-
 #: Probability that a right sampler fails the test.
 FALSE_ALARM_RATE = 1e-3
 
 
 @pytest.fixture(scope="module")
 def calibration():
-    path = ROOT / "benchmarks" / "calibration.py"
-    spec = importlib.util.spec_from_file_location("calibration", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # for its dataclasses
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return import_module("calibration")
 
 
 def results_of(calibration, shift=0.0, scale=1.0, replications=200):

@@ -5,9 +5,7 @@ Where Monte Carlo means are compared, the tolerance is four standard errors of o
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -16,43 +14,12 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-import implicitops as iop
-from implicitops.backends.failures import reset_failures
-
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 import arviz as az  # noqa: E402
-import theano  # noqa: E402
-from theano.graph.op import COp  # noqa: E402
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
-
-
-@pytest.fixture(autouse=True)
-def _clean_process():
-    reset_failures()
-    with warnings.catch_warnings():
-        # While it tunes, NUTS tries parameters that nothing can be solved for.
-        warnings.simplefilter("ignore", iop.SolveWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
-    reset_failures()
-    theano.config.compute_test_value = "off"  # PyMC3 leaves it at "raise" for the rest of the process
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """Theano runs in Python, so that a short test need not wait for a compiler."""
-    make_thunk = COp.make_thunk
-    monkeypatch.setattr(COp, "make_thunk", lambda *args, **options: make_thunk(*args, **{**options, "impl": "py"}))
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+pytestmark = pytest.mark.usefixtures("quiet_tuning")
 
 
 def grid_means(grid, log_density):
@@ -85,21 +52,21 @@ def density_with_gradient(model, point):
 
 class TestPumpingTest:
     def test_table_is_that_of_the_book(self):
-        module = example("pumping_test")
+        module = import_module("pumping_test")
         assert np.unique(module.DISTANCE, return_counts=True)[1].tolist() == [34, 35]
         assert module.DRAWDOWN.sum().round(3) == 34.722
         for distance in (30, 90):
             assert (np.diff(module.MINUTES[distance == module.DISTANCE]) > 0).all()
 
     def test_least_squares_with_scipy_gives_the_published_values(self):
-        module = example("pumping_test")
+        module = import_module("pumping_test")
         fit = scipy.optimize.least_squares(lambda p: self.drawdown(module, *np.exp(p)) - module.DRAWDOWN, [6, -8.6])
         found = [*np.exp(fit.x), np.sqrt(np.mean(fit.fun**2))]
         np.testing.assert_allclose(found, list(module.PUBLISHED.values()), rtol=1e-3)
 
-    @pytest.mark.usefixtures("uncompiled")
+    @pytest.mark.usefixtures("in_python")
     def test_density_and_gradient_are_those_of_scipy(self):
-        module = example("pumping_test")
+        module = import_module("pumping_test")
         transmissivity, storativity, sigma = 430.0, 2.1e-4, 0.06
         factor = module.PUMPED / (4 * np.pi * transmissivity)
         decay = np.exp(-(module.DISTANCE**2) * storativity / (4 * transmissivity * module.DAYS))
@@ -120,11 +87,11 @@ class TestPumpingTest:
         np.testing.assert_allclose([gradient[name] for name in slopes], list(slopes.values()), rtol=1e-7)
 
     def test_well_function_is_scipys_exponential_integral(self):
-        assert example("pumping_test").check_against_scipy() < 1e-9
+        assert import_module("pumping_test").check_against_scipy() < 1e-9
 
     @pytest.mark.slow
     def test_posterior_is_that_of_a_grid_and_around_the_published_fit(self):
-        module = example("pumping_test")
+        module = import_module("pumping_test")
         grid = {
             "T": np.linspace(400, 535, 91),
             "S": np.linspace(1e-4, 2.8e-4, 91),
@@ -150,7 +117,7 @@ class TestPumpingTest:
 class TestSupernovae:
     @pytest.mark.slow
     def test_posterior_is_that_of_a_grid_and_covers_the_truth(self):
-        module = example("supernova_distances")
+        module = import_module("supernova_distances")
         redshifts, moduli = module.simulated()
         grid = {"Omega_m": np.linspace(0.08, 0.62, 109), "H0": np.linspace(60, 76, 129)}
         distances = np.array([[module.distance_by_scipy(z, m) for z in redshifts] for m in grid["Omega_m"]])
@@ -164,11 +131,11 @@ class TestSupernovae:
 
 class TestSurvival:
     def test_cumulative_hazard_is_scipys(self):
-        assert example("survival_hazard").check_against_scipy() < 1e-8
+        assert import_module("survival_hazard").check_against_scipy() < 1e-8
 
     @pytest.mark.slow
     def test_posterior_is_that_of_a_grid_and_covers_the_truth(self):
-        module = example("survival_hazard")
+        module = import_module("survival_hazard")
         times, died = module.simulated()
         grid = {
             "level": np.linspace(-3.6, -2.5, 61),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,19 +12,12 @@ pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 from implicitops.sampling import logp_function, sample
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 @pytest.fixture(scope="module")
 def example():
-    path = ROOT / "examples" / "linear_regression_two_backends.py"
-    spec = importlib.util.spec_from_file_location("linear_regression_two_backends", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # for its dataclasses
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return import_module("linear_regression_two_backends")
 
 
 def check(example, found):

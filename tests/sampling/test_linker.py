@@ -108,25 +108,15 @@ def test_density_and_gradient_of_a_model_are_those_of_theano(regression):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_nuts(regression):
+@pytest.mark.parametrize(
+    ("method", "draws", "tune", "autocorrelation_time"),  # at most so many draws count as one
+    [(pm.NUTS, 400, 300, 2), (pm.Metropolis, 1500, 500, 20), (pm.Slice, 100, 50, 3)],
+)
+def test_step_method_samples_the_posterior(regression, method, draws, tune, autocorrelation_time):
     model, mean, covariance = regression
     with model:
-        trace = pm.sample(400, tune=300, step=pm.NUTS(), **QUIET)
-    assert_posterior(trace, mean, 2 * covariance)
-
-
-def test_metropolis(regression):
-    model, mean, covariance = regression
-    with model:
-        trace = pm.sample(1500, tune=500, step=pm.Metropolis(), **QUIET)
-    assert_posterior(trace, mean, 20 * covariance)  # at most some 20 draws count as one
-
-
-def test_slice(regression):
-    model, mean, covariance = regression
-    with model:
-        trace = pm.sample(100, tune=50, step=pm.Slice(), **QUIET)
-    assert_posterior(trace, mean, 3 * covariance)
+        trace = pm.sample(draws, tune=tune, step=method(), **QUIET)
+    assert_posterior(trace, mean, autocorrelation_time * covariance)
 
 
 def test_maximum_and_curvature_of_a_density(regression):

@@ -6,53 +6,20 @@ quadrature, those of the published numbers, with half a unit of their last digit
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
 
-import implicitops as iop
-from implicitops.backends.failures import reset_failures
-
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 import arviz as az  # noqa: E402
-import theano  # noqa: E402
 import theano.tensor as tt  # noqa: E402
-from theano.graph.op import COp  # noqa: E402
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUIET = {"progressbar": False, "compute_convergence_checks": False}
-
-
-@pytest.fixture(autouse=True)
-def _clean_process():
-    reset_failures()
-    with warnings.catch_warnings():
-        # While it tunes, NUTS tries parameters that nothing can be solved for.
-        warnings.simplefilter("ignore", iop.SolveWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
-    reset_failures()
-    theano.config.compute_test_value = "off"  # PyMC3 leaves it at "raise" for the rest of the process
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """Theano runs in Python, so that a short test need not wait for a compiler."""
-    make_thunk = COp.make_thunk
-    monkeypatch.setattr(COp, "make_thunk", lambda *args, **options: make_thunk(*args, **{**options, "impl": "py"}))
-
-
-def example(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+pytestmark = pytest.mark.usefixtures("quiet_tuning")
 
 
 def assert_mean(draws, expected, error=0.0, rounding=0.0):
@@ -95,9 +62,9 @@ class TestLynxHare:
         populations = solution[:2].T
         return np.log(populations), solution[2:].reshape(2, 6, 21).transpose(2, 0, 1) / populations[:, :, None]
 
-    @pytest.mark.usefixtures("uncompiled")
+    @pytest.mark.usefixtures("in_python")
     def test_density_and_gradient_are_those_of_scipy_and_one_integration_gives_both(self):
-        module = example("lynx_hare")
+        module = import_module("lynx_hare")
         log_populations, slopes = self.by_scipy()
         parameters = np.array([*self.RATES, *self.START])
         means, sds = np.array([[1, 0.5], [0.05, 0.05], [1, 0.5], [0.05, 0.05]]).T
@@ -125,7 +92,7 @@ class TestLynxHare:
 
     @pytest.mark.slow
     def test_posterior_is_the_reference_posterior(self):
-        module = example("lynx_hare")
+        module = import_module("lynx_hare")
         posterior = module.sample(2000, **QUIET).posterior
         for name, (mean, error, square) in module.REFERENCE.items():
             draws, sd = posterior[name].values, np.sqrt(square - mean**2)
@@ -160,7 +127,7 @@ class TestInfluenza:
 
     @pytest.mark.slow
     def test_posterior_is_that_of_quadrature_and_of_the_published_table(self):
-        module = example("influenza_boarding_school")
+        module = import_module("influenza_boarding_school")
         exact = self.by_quadrature(module)
         posterior = module.sample(2000, **QUIET).posterior
         for name, mean in exact.items():
@@ -173,7 +140,7 @@ class TestInfluenza:
 
 class TestTheophylline:
     def test_table_is_that_of_r(self):
-        module = example("theophylline")
+        module = import_module("theophylline")
         weight, dose, time, concentration = np.moveaxis(module.TABLE[..., 1:], -1, 0)
         np.testing.assert_array_equal(module.TABLE[..., 0], np.repeat(np.arange(1, 13), 11).reshape(12, 11))
         np.testing.assert_array_equal([weight[0, 0], dose[0, 0], concentration[0, 0]], [79.6, 4.02, 0.74])
@@ -182,11 +149,11 @@ class TestTheophylline:
         assert (np.diff(time) > 0).all()
 
     def test_concentrations_and_derivatives_are_those_of_the_closed_form(self):
-        assert example("theophylline").check_against_closed_form() < 1e-7
+        assert import_module("theophylline").check_against_closed_form() < 1e-7
 
     @pytest.mark.slow
     def test_density_is_that_of_the_closed_form_and_estimates_are_near_the_published_ones(self, monkeypatch):
-        module = example("theophylline")
+        module = import_module("theophylline")
         model = module.model()
         posterior = module.sample(500, **QUIET).posterior
         for name, published in module.PUBLISHED.items():

@@ -38,6 +38,14 @@ def assert_on_the_line(trace):
     np.testing.assert_allclose(trace["mean"], lines_of(trace["ab"]), rtol=0, atol=1e-7)
 
 
+def check_step_method(method, line, draws, tune):
+    """One chain of a step method samples the posterior."""
+    with model_of(line):
+        trace = pm.sample(draws, tune=tune, step=method(), chains=1, random_seed=1, **QUIET)
+    POSTERIOR.check(draws_of(trace))
+    assert_on_the_line(trace)
+
+
 @pytest.mark.parametrize("line", LINES.values(), ids=repr)
 def test_density_and_gradient_are_those_of_the_closed_form(line):
     function = model_of(line).logp_dlogp_function()
@@ -90,34 +98,22 @@ def test_spawned_processes_sample_the_posterior(line):
 
 @feature("`HamiltonianMC`", quick="root", slow=OTHERS, against=EXACT)
 def test_hamiltonian_monte_carlo_samples_the_posterior(line):
-    with model_of(line):
-        trace = pm.sample(500, tune=300, step=pm.HamiltonianMC(), chains=1, random_seed=1, **QUIET)
-    POSTERIOR.check(draws_of(trace))
-    assert_on_the_line(trace)
+    check_step_method(pm.HamiltonianMC, line, 500, tune=300)
 
 
 @feature("`Metropolis`", quick="root", slow=OTHERS, against=EXACT)
 def test_metropolis_samples_the_posterior(line):
-    with model_of(line):
-        trace = pm.sample(2000, tune=1000, step=pm.Metropolis(), chains=1, random_seed=1, **QUIET)
-    POSTERIOR.check(draws_of(trace))
-    assert_on_the_line(trace)
+    check_step_method(pm.Metropolis, line, 2000, tune=1000)
 
 
 @feature("`Slice`", quick="root", slow=OTHERS, against=EXACT)
 def test_slice_samples_the_posterior(line):
-    with model_of(line):
-        trace = pm.sample(500, tune=300, step=pm.Slice(), chains=1, random_seed=1, **QUIET)
-    POSTERIOR.check(draws_of(trace))
-    assert_on_the_line(trace)
+    check_step_method(pm.Slice, line, 500, tune=300)
 
 
 @feature("`DEMetropolisZ`", quick="root", slow=OTHERS, against=EXACT)
 def test_differential_evolution_samples_the_posterior(line):
-    with model_of(line):
-        trace = pm.sample(2000, tune=1000, step=pm.DEMetropolisZ(), chains=1, random_seed=1, **QUIET)
-    POSTERIOR.check(draws_of(trace))
-    assert_on_the_line(trace)
+    check_step_method(pm.DEMetropolisZ, line, 2000, tune=1000)
 
 
 @feature("two step methods in one model", slow=f"root {OTHERS}", against=EXACT)

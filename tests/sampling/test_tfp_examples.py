@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import warnings
-from pathlib import Path
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,40 +10,21 @@ import scipy.integrate
 import scipy.optimize
 import scipy.stats
 
-import implicitops as iop
-from implicitops.backends.failures import reset_failures
-
 tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
 pytest.importorskip("tensorflow_probability", reason="needs TensorFlow Probability")
 az = pytest.importorskip("arviz", reason="needs arviz")
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
-
-@pytest.fixture(autouse=True)
-def _clean_process():
-    reset_failures()
-    with warnings.catch_warnings():
-        # While it adapts, NUTS tries parameters that nothing can be solved for.
-        warnings.simplefilter("ignore", iop.SolveWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
-    reset_failures()
-
-
-def example(name, monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
-    return importlib.import_module(name)
+pytestmark = pytest.mark.usefixtures("quiet_tuning")
 
 
 @pytest.fixture
-def documentation_model(monkeypatch):
-    return example("documentation_model_tfp", monkeypatch)
+def documentation_model():
+    return import_module("documentation_model_tfp")
 
 
 @pytest.fixture
-def lynx_hare(monkeypatch):
-    return example("lynx_hare_tfp", monkeypatch)
+def lynx_hare():
+    return import_module("lynx_hare_tfp")
 
 
 def root(theta):
@@ -147,7 +125,7 @@ class TestLynxHare:
 
     @pytest.mark.slow
     def test_posterior_is_the_reference_posterior(self, lynx_hare, monkeypatch, tmp_path):
-        hudson_bay = sys.modules["hudson_bay"]
+        hudson_bay = import_module("hudson_bay")
         inference = lynx_hare.sample()
         assert inference.posterior["alpha"].shape == (4, 2500)
         assert inference.sample_stats["diverging"].values.sum() < 10
