@@ -1,5 +1,7 @@
 """Effective draws per second of the same models by PyMC3 on Theano and by ``implicitops.sampling`` on TensorFlow.
 
+PyMC3 runs as it does by default, with a diagonal mass matrix, and with a dense one, which is what ours adapts.
+
 Every run has a process of its own. On Theano the first one fills an empty compile directory with a few draws, so that
 the second finds all C code compiled, as a user does who runs a model again. Usage, for one model alone:
 python benchmarks/tensorflow_models.py NAME
@@ -33,7 +35,7 @@ Result = dict[str, Any]
 # -- one run, in a process of its own ---------------------------------------------------------------------------------
 
 
-def run_on_theano(case: Any, draws: int, tune: int) -> tuple[Any, float, float]:
+def run_on_theano(case: Any, draws: int, tune: int, init: str = "auto") -> tuple[Any, float, float]:
     """Draws, seconds from the model to the trace, and those of sampling alone."""
     import arviz as az
     import pymc3 as pm
@@ -42,11 +44,17 @@ def run_on_theano(case: Any, draws: int, tune: int) -> tuple[Any, float, float]:
     begin = time.perf_counter()
     with model:
         trace = pm.sample(
-            draws, tune=tune, chains=CHAINS, cores=CORES, random_seed=SEED, target_accept=case.target_accept,
-            progressbar=False, compute_convergence_checks=False, return_inferencedata=False,
+            draws, tune=tune, chains=CHAINS, cores=CORES, init=init, random_seed=SEED,
+            target_accept=case.target_accept, progressbar=False, compute_convergence_checks=False,
+            return_inferencedata=False,
         )  # fmt: skip
     seconds = time.perf_counter() - begin
     return az.from_pymc3(trace, model=model, log_likelihood=False), seconds, float(trace.report.t_sampling)
+
+
+def run_on_theano_dense(case: Any, draws: int, tune: int) -> tuple[Any, float, float]:
+    """The same with a dense mass matrix."""
+    return run_on_theano(case, draws, tune, init="jitter+adapt_full")
 
 
 def run_on_tensorflow(case: Any, draws: int, tune: int) -> tuple[Any, float, float]:
@@ -101,7 +109,7 @@ def one_run(name: str, backend: str, draws: int, tune: int, file: Path) -> None:
     from models import CASES
 
     case = CASES[name]
-    run = {"theano": run_on_theano, "tensorflow": run_on_tensorflow}[backend]
+    run = {"theano": run_on_theano, "dense": run_on_theano_dense, "tensorflow": run_on_tensorflow}[backend]
     inference, seconds, sampling = run(case, draws, tune)
     found: Result = {"seconds": seconds, "sampling": sampling}
     if draws == DRAWS:
@@ -119,7 +127,8 @@ def in_a_process(name: str, backend: str, folder: Path, draws: int = DRAWS, tune
     """Result of :func:`one_run`, whose Theano compiles into ``folder``."""
     file = folder.with_suffix(".json")
     flags = f"base_compiledir={folder}"
-    environment = {**os.environ, "THEANO_FLAGS": flags, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "THEANO_FLAGS": flags, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     environment.pop("PYMC_SYMB_BACKEND", None)
     command = [sys.executable, __file__, name, backend, str(draws), str(tune), str(file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -129,13 +138,14 @@ def in_a_process(name: str, backend: str, folder: Path, draws: int = DRAWS, tune
 
 
 def measured(name: str, folder: Path) -> dict[str, Result]:
-    """Results of a model on both backends; Theano's has its first compilation too."""
+    """Results of a model on Theano, twice, and on TensorFlow; Theano's first has its first compilation too."""
     theano_folder = folder / name
     shutil.copytree(folder / "installed", theano_folder)
     first = in_a_process(name, "theano", theano_folder, draws=2, tune=2)
     found = in_a_process(name, "theano", theano_folder)
     found["first"] = first["seconds"] + found["sampling"]
-    return {"theano": found, "tensorflow": in_a_process(name, "tensorflow", theano_folder)}
+    others = {backend: in_a_process(name, backend, theano_folder) for backend in ("dense", "tensorflow")}
+    return {"theano": found, **others}
 
 
 def least_effective(result: Result) -> float:
@@ -160,37 +170,40 @@ def largest_difference(results: Mapping[str, Result]) -> tuple[float, str]:
 
 def compared(titles: Mapping[str, str], results: Mapping[str, Mapping[str, Result]]) -> str:
     """The three tables and whether the aims are met."""
+    kinds = ("Theano", "Theano dense", "TensorFlow")
     speed = [["model"]]
     for quantity in ("draws/s", "ESS", "ESS/s"):
-        speed[0] += [f"{quantity}: Theano", "TensorFlow"]
-    speed[0].append("ratio")
+        speed[0] += [f"{quantity}: {kinds[0]}", *kinds[1:]]
+    speed[0] += ["times Theano", "times Theano dense"]
     whole = [["model"]]
     for quantity in ("compile etc., s", "whole run, s"):
         whole[0] += [f"{quantity}: Theano, first", "again", "TensorFlow"]
     whole[0].append("TensorFlow is faster than first, again")
     right = [["model", "largest difference", "of", "divergences: Theano", "TensorFlow", "R-hat: Theano", "TensorFlow"]]
-    n_fast, n_right = 0, 0
-    for name, pair in results.items():
-        theano, tensorflow = pair["theano"], pair["tensorflow"]
-        both = (theano, tensorflow)
-        ratio = rate(tensorflow) / rate(theano)
-        n_fast += ratio >= AIM
-        speed.append([titles[name], *(f"{CHAINS * DRAWS / r['sampling']:.0f}" for r in both)])
-        speed[-1] += [f"{least_effective(r):.0f}" for r in both] + [f"{rate(r):.0f}" for r in both] + [f"{ratio:.1f}"]
+    n_fast, n_right = [0, 0], 0
+    for name, found in results.items():
+        theano, dense, tensorflow = (found[kind] for kind in ("theano", "dense", "tensorflow"))
+        both, three = (theano, tensorflow), (theano, dense, tensorflow)
+        ratios = [rate(tensorflow) / rate(r) for r in (theano, dense)]
+        n_fast = [n + (ratio >= AIM) for n, ratio in zip(n_fast, ratios)]
+        speed.append([titles[name], *(f"{CHAINS * DRAWS / r['sampling']:.0f}" for r in three)])
+        speed[-1] += [f"{least_effective(r):.0f}" for r in three] + [f"{rate(r):.0f}" for r in three]
+        speed[-1] += [f"{ratio:.1f}" + " (loss)" * (ratio < 1) for ratio in ratios]
         wholes = [theano["first"], theano["seconds"], tensorflow["seconds"]]
         samplings = [theano["sampling"], theano["sampling"], tensorflow["sampling"]]
         gains = [wholes[k] / wholes[2] for k in range(2)]
         told = ", ".join(f"{gain:.1f} times" + " (loss)" * (gain < 1) for gain in gains)
         whole.append([titles[name], *(f"{w - s:.1f}" for w, s in zip(wholes, samplings))])
         whole[-1] += [f"{w:.1f}" for w in wholes] + [told]
-        difference, where = largest_difference(pair)
+        difference, where = largest_difference(found)
         n_right += difference < MOST_ERRORS
         right.append([titles[name], f"{difference:.1f}", where, *(str(r["diverging"]) for r in both)])
         right[-1] += [f"{r['r_hat']:.3f}" for r in both]
     return "\n".join(
         [
             table(f"NUTS, {CHAINS} chains of {TUNE} tuning steps and {DRAWS} draws; seconds are those of both", speed),
-            f"aim, {AIM:g} times on {AIM_MODELS} models: {n_fast} of {len(results)} models\n",
+            f"aim, {AIM:g} times PyMC3's default on {AIM_MODELS} models: {n_fast[0]} of {len(results)}; "
+            f"{AIM:g} times PyMC3's dense: {n_fast[1]}\n",
             table("The whole run, from a model to its draws; first: with an empty compile directory", whole),
             table("Posterior means, differences in Monte Carlo standard errors", right),
             f"aim, less than {MOST_ERRORS:g}: {n_right} of {len(results)} models\n",
@@ -216,7 +229,8 @@ def main(names: list[str] | None = None) -> None:
     installed = {package.lower() for package in packages_distributions().get("tensorflow", ())}
     packages = [*sorted(installed & {"tensorflow", "tensorflow-cpu"}), "tensorflow-probability", "arviz"]
     heading = ", ".join([machine(), *(f"{package} {version(package)}" for package in packages)])
-    heading += f"; {os.cpu_count()} cores; Theano: {CORES} processes at a time"
+    heading += f"; {os.cpu_count()} cores; Theano: {CORES} processes at a time, TensorFlow: one"
+    heading += " process, TF_NUM_INTRAOP_THREADS=1"
     text = f"{heading}\n\n{compared({name: CASES[name].title for name in results}, results)}"
     if names:
         print(text)

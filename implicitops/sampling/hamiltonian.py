@@ -42,6 +42,22 @@ class Adaptation:
         return Adaptation(self.step_size, log_shrinkage_target=target, n_steps=n_steps)
 
 
+def _off_resonance(step_size: Any, max_treedepth: int) -> Any:
+    """The step size, or a smaller one where trees of NUTS would not see that they turn back.
+
+    With a good mass matrix a posterior that is nearly normal turns by one radian per unit of time. Where 2**k steps are
+    a whole period the momenta along a tree cancel, so that their sum says nothing about a U-turn; and half the tree, of
+    2**(k-1) - 1 steps, has not turned yet if that is less than half a period. Then trees grow to any depth. Stan and
+    PyMC3 test pairs of subtrees too (https://github.com/stan-dev/stan/pull/2800), TensorFlow Probability does not.
+    """
+    k = np.arange(2, max(max_treedepth, 2) + 1)
+    low = tf.constant(2 * math.pi / (2.0**k + 0.5), step_size.dtype)
+    # Leapfrog steps are unstable from 2 on. An adaptation that saw no change below would not stay away from there.
+    high = tf.constant(np.minimum(math.pi / (2.0 ** (k - 1) - 1), 1.75), step_size.dtype)
+    is_inside = (low < step_size) & (step_size < high)
+    return tf.where(tf.reduce_any(is_inside), tf.reduce_max(tf.where(is_inside, low, 0)), step_size)
+
+
 class HamiltonianChains:
     """Chains of NUTS or HMC, compiled once for any number of steps up to a capacity.
 
@@ -82,7 +98,7 @@ class HamiltonianChains:
     def advance(
         self,
         position: np.ndarray,
-        variance: np.ndarray,
+        covariance: np.ndarray,
         adaptation: Adaptation,
         n_steps: int,
         seed: tuple[int, int],
@@ -94,7 +110,7 @@ class HamiltonianChains:
         Parameters
         ----------
         position : ndarray (chains, size)
-        variance : ndarray (size,), inverse of the mass matrix
+        covariance : ndarray (size,) or (size, size), the inverse of a mass matrix that is diagonal or dense
         adaptation : Adaptation
         n_steps : int, at most ``capacity``
         seed : two int32
@@ -112,7 +128,7 @@ class HamiltonianChains:
         counts = np.array([adaptation.step, adaptation.n_steps, n_steps, first, is_known], dtype=np.int32)
         draws, statistics, numbers_after, lp, gradient = self._compiled(
             tf.constant(position, self.dtype),
-            tf.constant(variance, self.dtype),
+            tf.constant(covariance, self.dtype),
             tf.constant(numbers, self.dtype),
             tf.constant(counts),
             tf.constant(seed, tf.int32),
@@ -155,7 +171,7 @@ class HamiltonianChains:
     def _steps(
         self,
         position: Any,
-        variance: Any,
+        covariance: Any,
         numbers: Any,
         counts: Any,
         seed: Any,
@@ -169,7 +185,7 @@ class HamiltonianChains:
         results = kernel.bootstrap_results(position)
         inner = self._with_density(results.inner_results, is_known > 0, lp, gradient)
         results = results._replace(
-            inner_results=self._with_mass(inner, variance, position),
+            inner_results=self._with_mass(inner, covariance, position),
             error_sum=[error_sum],
             log_averaging_step=[log_averaging_step],
             log_shrinkage_target=[log_shrinkage_target],
@@ -183,6 +199,8 @@ class HamiltonianChains:
             step_seed = tf.random.experimental.stateless_fold_in(seed, first + i)
             if self.kind == "hmc":
                 results = self._with_path(results, tf.random.experimental.stateless_fold_in(step_seed, -1))
+            else:
+                results = results._replace(new_step_size=_off_resonance(results.new_step_size, self.max_treedepth))
             step_size = results.new_step_size
             position, results = kernel.one_step(position, results, seed=step_seed)
             return (position, results), {"draws": position, **self._statistics(results.inner_results, step_size)}
@@ -212,9 +230,13 @@ class HamiltonianChains:
             return results._replace(**known)
         return results._replace(accepted_results=results.accepted_results._replace(**known))
 
-    def _with_mass(self, results: Any, variance: Any, position: Any) -> Any:
-        """Momenta of precision ``variance``. NUTS of TFP 0.23 forgets those of its constructor when it is copied."""
-        factor, precision = map(tf.linalg.LinearOperatorDiag, (tf.sqrt(variance), variance))
+    def _with_mass(self, results: Any, covariance: Any, position: Any) -> Any:
+        """Momenta of precision ``covariance``. NUTS of TFP 0.23 forgets those of its constructor when it is copied."""
+        if covariance.shape.rank == 1:
+            factor, precision = map(tf.linalg.LinearOperatorDiag, (tf.sqrt(covariance), covariance))
+        else:
+            factor = tf.linalg.LinearOperatorLowerTriangular(tf.linalg.cholesky(covariance))
+            precision = tf.linalg.LinearOperatorFullMatrix(covariance, is_self_adjoint=True)
         normal = tfp.experimental.distributions.MultivariateNormalPrecisionFactorLinearOperator
         part = tfd.BatchBroadcast(normal(precision_factor=factor, precision=precision), position.shape[:-1])
         momentum = tfd.JointDistributionSequential([part])

@@ -29,6 +29,7 @@ def sample(
     target_accept: float = 0.8,
     max_treedepth: int = 10,
     path_length: float = 2.0,
+    mass_matrix: str | None = None,
     initvals: Mapping[str, Any] | None = None,
     keep_warmup: bool = False,
     log_likelihood: bool = False,
@@ -52,6 +53,8 @@ def sample(
     target_accept : float, mean acceptance probability that NUTS and HMC adapt their step size to
     max_treedepth : int, of NUTS
     path_length : float, of HMC: step size times number of steps
+    mass_matrix : "diagonal" or "dense", of NUTS and HMC. By default diagonal on Theano, as in PyMC3; on TensorFlow
+        dense up to 50 variables, which takes fewer steps where variables are correlated
     initvals : mapping from names to values around which the chains start, instead of the model's test values
     keep_warmup : bool, whether the tuning steps are returned too, as groups of their own
     log_likelihood : bool, whether to compute the log likelihood of each observation, for ``az.loo`` and ``az.compare``
@@ -100,6 +103,7 @@ def sample(
         target_accept,
         max_treedepth,
         path_length,
+        mass_matrix,
         initvals,
         keep_warmup,
         log_likelihood,

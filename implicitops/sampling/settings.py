@@ -14,6 +14,9 @@ from implicitops.status import ArgumentError
 #: Names of the step methods.
 STEPS = ("nuts", "hmc", "metropolis")
 
+#: Forms of the mass matrix of NUTS and HMC.
+MASS_MATRICES = ("diagonal", "dense")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +31,7 @@ class Settings:
     target_accept: float
     max_treedepth: int
     path_length: float
+    mass_matrix: str | None
     initvals: Mapping[str, Any] | None
     keep_warmup: bool
     log_likelihood: bool
@@ -43,6 +47,11 @@ class Settings:
             raise ArgumentError(
                 f"step must be one of {', '.join(map(repr, STEPS))}; got {self.step!r}."
                 f"{did_you_mean(str(self.step), STEPS)} Other step methods of PyMC3 are given to pm.sample itself."
+            )
+        if self.mass_matrix is not None and self.mass_matrix not in MASS_MATRICES:
+            raise ArgumentError(
+                f"mass_matrix must be one of {', '.join(map(repr, MASS_MATRICES))}, or None, by which the backend "
+                f"chooses; got {self.mass_matrix!r}.{did_you_mean(str(self.mass_matrix), MASS_MATRICES)}"
             )
         if not 0 < self.target_accept < 1:
             raise ArgumentError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}.")

@@ -18,7 +18,7 @@ from implicitops.sampling.metropolis import TUNE_INTERVAL, MetropolisChains, tun
 from implicitops.sampling.progress import Progress
 from implicitops.sampling.settings import Sampled, Settings
 from implicitops.sampling.tensorflow_density import FlatFunction, TensorFlowDensity
-from implicitops.sampling.warmup import posterior_variance, windows
+from implicitops.sampling.warmup import posterior_covariance, posterior_variance, windows
 from implicitops.status import ArgumentError
 
 #: Seconds that a compiled call should take: the bar moves and Ctrl-C is heard between two calls.
@@ -26,6 +26,10 @@ SECONDS_PER_CALL = 0.2
 
 #: Most numbers that a call hands back.
 MOST_NUMBERS = 5_000_000
+
+#: Most variables for which TensorFlow's mass matrix is dense unless asked for: a leapfrog step then multiplies by a
+#: matrix of a few thousand numbers, which most densities outweigh.
+DENSE_SIZE = 50
 
 
 def sample_on_tensorflow(model: Any, free: FreeVariables, settings: Settings) -> Sampled:
@@ -76,7 +80,9 @@ class _Hamiltonian:
         )
         self.plan = [window.length for window in windows(settings.tune)]
         self._is_slow = [window.is_slow for window in windows(settings.tune)]
-        self._variance = np.ones(free.size, dtype=free.dtype)
+        by_default = "dense" if free.size <= DENSE_SIZE else "diagonal"
+        self._is_dense = (settings.mass_matrix or by_default) == "dense"
+        self._covariance = np.eye(free.size) if self._is_dense else np.ones(free.size)
         self._adaptation = Adaptation(0.25 / free.size**0.25)  # PyMC3's first guess
 
     def begin(self, length: int, is_tuning: bool) -> None:
@@ -84,17 +90,23 @@ class _Hamiltonian:
 
     def advance(self, position: np.ndarray, n: int, seed: tuple[int, int], first: int, shared: Any) -> Any:
         draws, statistics, self._adaptation = self.chains.advance(
-            position, self._variance, self._adaptation, n, seed, first, shared
+            position, self._covariance, self._adaptation, n, seed, first, shared
         )
         return draws, statistics
 
     def end(self, window: int, draws: np.ndarray) -> None:
         if self._is_slow[window]:
-            self._variance = posterior_variance(draws)
+            self._covariance = posterior_covariance(draws) if self._is_dense else posterior_variance(draws)
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {"step_size": self._adaptation.step_size, "inverse_mass_matrix_diagonal": self._variance.tolist()}
+        variance = np.diag(self._covariance) if self._is_dense else self._covariance
+        has_correlations = self._is_dense and np.count_nonzero(self._covariance) > len(variance)
+        return {
+            "step_size": self._adaptation.step_size,
+            "mass_matrix": "dense" if has_correlations else "diagonal",
+            "inverse_mass_matrix_diagonal": variance.tolist(),
+        }
 
 
 class _Metropolis:
@@ -167,7 +179,7 @@ class _Run:
             for k, length in enumerate(method.plan):
                 with stage("tuning"):
                     self._advance(length, True, warmup, progress)
-                method.end(k, _joined(warmup, lambda found: found[0])[-length:])
+                method.end(k, _joined(warmup)[0][-length:])
             with stage("draws"):
                 self._advance(settings.draws, False, drawn, progress)
         except KeyboardInterrupt:
@@ -204,13 +216,13 @@ class _Run:
         """Vectors and statistics with the chains as their first axis."""
         if not found:
             return np.empty((self.settings.chains, 0, self.free.size)), {}
-        vectors = np.moveaxis(_joined(found, lambda f: f[0]), 0, 1)
-        names = found[0][1]
-        return vectors, {name: np.moveaxis(_joined(found, lambda f: f[1][name]), 0, 1) for name in names}  # noqa: B023
+        draws, statistics = _joined(found)
+        return np.moveaxis(draws, 0, 1), {name: np.moveaxis(values, 0, 1) for name, values in statistics.items()}
 
 
-def _joined(found: list[Any], part: Callable[[Any], np.ndarray]) -> np.ndarray:
-    return np.concatenate([part(f) for f in found])
+def _joined(found: list[Any]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    draws, statistics = zip(*found)
+    return np.concatenate(draws), {name: np.concatenate([s[name] for s in statistics]) for name in statistics[0]}
 
 
 def _comment(n_chains: int, is_tuning: bool, statistics: dict[str, np.ndarray]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,7 +88,9 @@ def sample_on_theano(model: Any, settings: Settings) -> tuple[az.InferenceData, 
             idata_kwargs={"log_likelihood": settings.log_likelihood},
         )
     _rename_acceptance(found)
+    has_mass = settings.step != "metropolis"
     return found, {
+        **({"mass_matrix": settings.mass_matrix or "diagonal"} if has_mass else {}),
         "compile_time": compiled - started,
         "sampling_time": float(found.posterior.attrs["sampling_time"]),
         "was_interrupted": found.posterior.sizes["draw"] < settings.draws,
@@ -106,16 +109,24 @@ def _rename_acceptance(inference: az.InferenceData) -> None:
 def _step(model: Any, settings: Settings) -> Any:
     if settings.step == "metropolis":
         return Metropolis(model=model)
-    centre = model.dict_to_array(model.test_point)
     options = {
         "model": model,
         "target_accept": settings.target_accept,
-        # As "jitter+adapt_diag" of pm.sample.
-        "potential": quadpotential.QuadPotentialDiagAdapt(model.ndim, centre, np.ones_like(centre), 10),
+        "potential": _mass_matrix(model, is_dense=settings.mass_matrix == "dense"),
     }
     if settings.step == "nuts":
         return NUTS(max_treedepth=settings.max_treedepth, **options)
     return HamiltonianMC(path_length=settings.path_length, **options)
+
+
+def _mass_matrix(model: Any, is_dense: bool) -> Any:
+    """What "jitter+adapt_full" or "jitter+adapt_diag" of pm.sample takes."""
+    centre = model.dict_to_array(model.test_point)
+    if not is_dense:
+        return quadpotential.QuadPotentialDiagAdapt(model.ndim, centre, np.ones_like(centre), 10)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "QuadPotentialFullAdapt is an experimental feature")
+        return quadpotential.QuadPotentialFullAdapt(model.ndim, centre, np.eye(model.ndim), 10)
 
 
 def _density_at(model: Any, step: Any) -> Any:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import arviz as az
 import numpy as np
+
+#: Draws for each variable from which on their correlations are believed.
+DRAWS_PER_VARIABLE = 10
+
+#: Largest R-hat of chains that agree: Gelman & Rubin (1992), "Inference from iterative simulation using multiple
+#: sequences", Statistical Science 7, 457-472, in the form that splits each chain.
+MOST_R_HAT = 1.1
 
 #: Lengths of the first window, the first slow one and the last one, where there is room for them.
 FIRST, SLOW, LAST = 75, 25, 50
@@ -75,3 +83,41 @@ def posterior_variance(draws: np.ndarray) -> np.ndarray:
     n = n_draws * n_chains
     within = ((draws - draws.mean(axis=0)) ** 2).sum(axis=(0, 1)) / max(n - n_chains, 1)
     return np.asarray((n * within + 5 * 1e-3) / (n + 5))
+
+
+def posterior_covariance(draws: np.ndarray) -> np.ndarray:
+    """Covariance within the chains; diagonal where the draws are too few to tell more, or the chains disagree.
+
+    Chains that have not found the same place give correlations of their ways there, and steps that suit these would
+    keep a chain from ever leaving a mode of little weight. The diagonal is :func:`posterior_variance`; the correlations
+    are pulled towards zero as much as Stan pulls covariances, so that the matrix is positive definite whatever the
+    scales of the variables.
+
+    Parameters
+    ----------
+    draws : ndarray (draws, chains, size)
+
+    Returns
+    -------
+    ndarray (size, size), positive definite
+    """
+    for part in (draws, draws[len(draws) // 2 :]):  # a chain may have come late
+        if part[..., 0].size >= DRAWS_PER_VARIABLE * part.shape[-1] and _agree(part):
+            return _with_correlations(part)
+    return np.diag(posterior_variance(draws))
+
+
+def _with_correlations(draws: np.ndarray) -> np.ndarray:
+    variance = posterior_variance(draws)
+    deviations = (draws - draws.mean(axis=0)).reshape(-1, len(variance))
+    standard = deviations / np.sqrt((deviations**2).sum(axis=0))
+    n = len(deviations)
+    correlation = n / (n + 5) * standard.T @ standard
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(correlation * np.sqrt(np.outer(variance, variance)))
+
+
+def _agree(draws: np.ndarray) -> bool:
+    """Whether every variable has moved, and the halves of all chains are alike in it."""
+    r_hat = az.rhat(az.convert_to_dataset(np.moveaxis(draws, 0, 1)), method="split")["x"]
+    return bool((r_hat < MOST_R_HAT).all())

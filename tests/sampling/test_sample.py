@@ -15,7 +15,6 @@ import implicitops as iop
 from implicitops.sampling import progress, sample
 from implicitops.sampling.choice_of_backend import VARIABLE
 from implicitops.sampling.metropolis import tuned
-from implicitops.sampling.warmup import posterior_variance, windows
 
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 import arviz as az  # noqa: E402
@@ -108,7 +107,7 @@ def test_equal_seeds_give_equal_draws_and_chains_differ(monkeypatch):
     monkeypatch.setenv(VARIABLE, "tensorflow")
     with pm.Model():
         pm.Normal("m", 0, 1)
-        first, again = (sample(50, tune=30, random_seed=1, progressbar=False).posterior["m"].values for _ in range(2))
+        first, again = (sample(50, tune=100, random_seed=1, progressbar=False).posterior["m"].values for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert len(np.unique(first[:, 0])) == 4
     assert len(np.unique(first)) > 100
@@ -174,21 +173,6 @@ def test_chains_start_apart_and_where_initvals_say():
     starts = np.log(found.posterior["g"].values.ravel())
     assert len(set(starts)) == 4
     assert (abs(starts - np.log(50)) < 1 + 4).all()  # the jitter, and one proposal of scale 1
-
-
-def test_windows_are_those_of_stan():
-    # CmdStan prints these for num_warmup=1000, 150 and 20.
-    assert [w.length for w in windows(1000)] == [75, 25, 50, 100, 200, 500, 50]
-    assert [w.length for w in windows(150)] == [75, 25, 50]
-    assert [w.length for w in windows(20)] == [3, 15, 2]
-    assert [w.is_slow for w in windows(1000)] == [False] + 5 * [True] + [False]
-    assert all(sum(w.length for w in windows(n)) == n for n in range(1200))
-
-
-def test_variance_of_the_windows_is_regularised_and_taken_within_chains():
-    draws = np.random.default_rng(1).normal(0, [1.0, 3.0], (5000, 4, 2)) + 100 * np.arange(4)[:, None]
-    np.testing.assert_allclose(posterior_variance(draws), [1.0, 9.0], rtol=0.05)
-    np.testing.assert_allclose(posterior_variance(np.zeros((1, 1, 2))), 5e-3 / 6)
 
 
 def test_proposals_are_tuned_by_the_table_of_pymc3():
