@@ -15,8 +15,11 @@ import numpy as np
 DRAWS_PER_VARIABLE = 10
 
 #: Largest R-hat of chains that agree: Gelman & Rubin (1992), "Inference from iterative simulation using multiple
-#: sequences", Statistical Science 7, 457-472, in the form that splits each chain.
+#: sequences", Statistical Science 7, 457-472; each chain counts as two.
 MOST_R_HAT = 1.1
+
+#: Least draws of each half of a chain of which R-hat says something.
+LEAST_DRAWS = 10
 
 #: Lengths of the first window, the first slow one and the last one, where there is room for them.
 FIRST, SLOW, LAST = 75, 25, 50
@@ -119,5 +122,9 @@ def _with_correlations(draws: np.ndarray) -> np.ndarray:
 
 def _agree(draws: np.ndarray) -> bool:
     """Whether every variable has moved, and the halves of all chains are alike in it."""
-    r_hat = az.rhat(az.convert_to_dataset(np.moveaxis(draws, 0, 1)), method="split")["x"]
+    half = len(draws) // 2
+    if half < LEAST_DRAWS:
+        return False
+    halves = np.concatenate([draws[:half], draws[-half:]], axis=1)
+    r_hat = az.rhat(az.convert_to_dataset(np.moveaxis(halves, 0, 1)), method="identity")["x"]
     return bool((r_hat < MOST_R_HAT).all())

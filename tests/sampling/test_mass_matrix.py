@@ -61,6 +61,13 @@ def test_covariance_is_diagonal_while_it_cannot_be_known():
         np.testing.assert_array_equal(posterior_covariance(draws), np.diag(posterior_variance(draws)))
 
 
+def test_one_chain_is_enough_where_its_halves_agree():
+    draws = normal_draws(2000, 1)
+    assert np.count_nonzero(posterior_covariance(draws)) == 9
+    drifting = draws + np.linspace(0, 10, 2000)[:, None, None] * SCALE
+    assert np.count_nonzero(posterior_covariance(drifting)) == 3
+
+
 def test_chain_that_comes_late_costs_the_first_half_only():
     draws = normal_draws(1000, 4)
     draws[:300, 2] += np.linspace(50, 0, 300)[:, None]
