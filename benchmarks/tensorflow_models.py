@@ -28,6 +28,8 @@ from measure import machine, publish, table
 
 DRAWS, TUNE, CHAINS, CORES, SEED = 1000, 1000, 4, 2, 20
 AIM, AIM_MODELS, MOST_ERRORS = 5.0, 6, 4.0
+#: From here on chains disagree, and effective draws mean nothing.
+MOST_R_HAT = 1.05
 
 Result = dict[str, Any]
 
@@ -158,6 +160,11 @@ def rate(result: Result) -> float:
     return least_effective(result) / result["sampling"]
 
 
+def agrees(result: Result) -> bool:
+    """Whether the chains have found the same posterior."""
+    return bool(result["r_hat"] < MOST_R_HAT)
+
+
 def largest_difference(results: Mapping[str, Result]) -> tuple[float, str]:
     """Largest difference of two posterior means in Monte Carlo standard errors, and whose it is."""
     ours, theirs = results["tensorflow"]["parameters"], results["theano"]["parameters"]
@@ -184,11 +191,12 @@ def compared(titles: Mapping[str, str], results: Mapping[str, Mapping[str, Resul
     for name, found in results.items():
         theano, dense, tensorflow = (found[kind] for kind in ("theano", "dense", "tensorflow"))
         both, three = (theano, tensorflow), (theano, dense, tensorflow)
-        ratios = [rate(tensorflow) / rate(r) for r in (theano, dense)]
-        n_fast = [n + (ratio >= AIM) for n, ratio in zip(n_fast, ratios)]
+        ratios = [rate(tensorflow) / rate(r) if agrees(r) and agrees(tensorflow) else None for r in (theano, dense)]
+        n_fast = [n + (ratio is not None and ratio >= AIM) for n, ratio in zip(n_fast, ratios)]
         speed.append([titles[name], *(f"{CHAINS * DRAWS / r['sampling']:.0f}" for r in three)])
-        speed[-1] += [f"{least_effective(r):.0f}" for r in three] + [f"{rate(r):.0f}" for r in three]
-        speed[-1] += [f"{ratio:.1f}" + " (loss)" * (ratio < 1) for ratio in ratios]
+        speed[-1] += [f"{least_effective(r):.0f}" for r in three]
+        speed[-1] += [f"{rate(r):.0f}" if agrees(r) else "chains disagree" for r in three]
+        speed[-1] += ["" if ratio is None else f"{ratio:.1f}" + " (loss)" * (ratio < 1) for ratio in ratios]
         wholes = [theano["first"], theano["seconds"], tensorflow["seconds"]]
         samplings = [theano["sampling"], theano["sampling"], tensorflow["sampling"]]
         gains = [wholes[k] / wholes[2] for k in range(2)]
