@@ -137,6 +137,7 @@ class _Batch:
         self.status = np.full(m, Status.WORKER_DIED.code, dtype=np.int32)
         self.calls = np.zeros(m, dtype=np.int64)
         self.causes: dict[int, BaseException] = {}
+        self.is_sent = False  # whether a result of the task has come back
 
     def run(self, executor: Executor) -> Outcome:
         """Submit everything, then what was lost again, in the end element by element."""
@@ -186,6 +187,7 @@ class _Batch:
             outcome = future.result()
         except Exception as error:
             return self._not_run(chunk, error, lost)
+        self.is_sent = True
         for target, output in zip(self.outputs, outcome.outputs):
             target[chunk] = output
         self.status[chunk] = outcome.status
@@ -199,7 +201,8 @@ class _Batch:
 
     def _not_run(self, chunk: np.ndarray, error: Exception, lost: list[np.ndarray]) -> bool:
         """Note why a chunk has no result: it could not be sent, or its worker died."""
-        if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
+        # Where workers have had the task, the same exceptions come from an executor that stumbled over a dead one.
+        if not self.is_sent and isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
             cause: Exception = TransferError(
                 f"the function cannot be sent to a worker ({error}). Define it with def at the top level of a module "
                 "that workers can import, or use an executor of threads."

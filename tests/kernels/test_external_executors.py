@@ -122,6 +122,24 @@ class TestWorkerDies:
         function = functools.partial(code.dies_once_at_three, marker=str(tmp_path / "died"))
         np.testing.assert_array_equal(scalar(function, executor=TWO_PROCESSES, retries=1)(BATCH), BATCH**2)
 
+    def test_any_exception_of_an_executor_that_has_returned_results_is_a_lost_one(self, code):
+        class Stumbling(ThreadPoolExecutor):
+            n_submitted = 0
+
+            def submit(self, *args):
+                self.n_submitted += 1
+                if self.n_submitted == 5:
+                    return super().submit(getattr, None, "lost")
+                return super().submit(*args)
+
+        with Stumbling(1) as executor:
+            problem = scalar(code.square, executor=executor, chunk_size=1, retries=1)
+            np.testing.assert_array_equal(problem(BATCH), BATCH**2)
+            assert executor.n_submitted == 11
+        with Stumbling(1) as executor:
+            solution = scalar(code.square, executor=executor, chunk_size=1).solve(BATCH, throw=False)
+        assert solution.status[4] is Status.WORKER_DIED
+
     def test_broken_executor_is_replaced_if_a_callable_made_it(self, code):
         scalar(code.dies_at_three, executor=TWO_PROCESSES).solve(BATCH, throw=False)
         np.testing.assert_array_equal(scalar(code.square, executor=TWO_PROCESSES)(BATCH), BATCH**2)
