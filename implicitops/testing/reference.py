@@ -197,8 +197,16 @@ class RootReference:
             raise NoReferenceError(f"what is near {mpmath.nstr(root, 17)} is a pole or a jump, not a root")
 
     def _slope(self, x: Any, point: Sequence[Any]) -> Any:
-        step = (abs(x) if x != 0 else mpmath.mpf(1)) * mpmath.mpf(10) ** -(mpmath.mp.dps // 3)
-        return (self._at(x + step, point) - self._at(x - step, point)) / (2 * step)
+        third = mpmath.mpf(10) ** -(mpmath.mp.dps // 3)
+        step = (abs(x) if x != 0 else mpmath.mpf(1)) * third
+        exact = dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
+        terms = mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
+        while True:
+            difference = self._at(x + step, point) - self._at(x - step, point)
+            # A root at zero is known to an absolute accuracy only: a step relative to it would drown in rounding.
+            if abs(difference) >= terms * third**2 * mpmath.sqrt(third) or step >= third:
+                return difference / (2 * step)
+            step = min(step / third, third)
 
     def _follow(self, point: Sequence[Any], start: Any, slope: Any) -> Any:
         """Root at parameters next to those of ``start``, by the secant method."""

@@ -84,9 +84,10 @@ def test_full_rank_is_the_posterior(line):
 @feature("NFVI", quick="root", slow=OTHERS, against=EXACT)
 def test_normalising_flow_reaches_the_evidence(line):
     def method(**options):
+        np.random.seed(1)  # noqa: NPY002  where flows get their first parameters from
         return pm.NFVI("scale-hh-loc", **options)  # a Gaussian of any covariance
 
-    approximation, _ = check_fit(line, method, 0.0, pm.adam(learning_rate=5e-3), tracked=(), steps=2000, allowed=0.05)
+    approximation, _ = check_fit(line, method, 0.0, pm.adam(learning_rate=1e-3), tracked=(), steps=8000, allowed=0.05)
     trace = approximation.sample(1000)
     # A divergence of 0.05 allows a shift of sqrt(2 * 0.05) standard deviations.
     allowed = (np.sqrt(0.1) + 4 / np.sqrt(1000)) * POSTERIOR.sd

@@ -43,6 +43,13 @@ class TestReference:
         with pytest.raises(NoReferenceError):
             RootReference(iop.Root(residual, x, [p], bracket=(0, 2))).at([1.0], near * (1 + 1e-12))
 
+    @pytest.mark.parametrize("near", [0.0, -2.7e-17, 2.9e-16])
+    def test_root_at_zero_that_rounding_missed(self, near):
+        point = RootReference(iop.Root(sp.exp(x) + x - p, x, [p], guess=1)).at([1.0], near, order=1)
+        assert abs(point.value[0]) < 1e-50
+        assert abs(point.jacobian[0, 0] - 0.5) < 1e-40
+        assert 1e-17 < point.value_bound[0] < 1e-14
+
     def test_bound_grows_as_the_root_becomes_double(self):
         reference = RootReference(iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)))
         shifted = RootReference(iop.Root((x - 1) ** 2 - p, x, [p], bracket=(1, 2 + p)))
