@@ -177,9 +177,11 @@ class _Run:
         started = time.perf_counter()
         try:
             for k, length in enumerate(method.plan):
+                window: list[Any] = []
                 with stage("tuning"):
-                    self._advance(length, True, warmup, progress)
-                method.end(k, _joined(warmup)[0][-length:])
+                    self._advance(length, True, window, progress)
+                method.end(k, _joined(window)[0])
+                warmup += window
             with stage("draws"):
                 self._advance(settings.draws, False, drawn, progress)
         except KeyboardInterrupt:

@@ -199,8 +199,7 @@ class RootReference:
     def _slope(self, x: Any, point: Sequence[Any]) -> Any:
         third = mpmath.mpf(10) ** -(mpmath.mp.dps // 3)
         step = (abs(x) if x != 0 else mpmath.mpf(1)) * third
-        exact = dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
-        terms = mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
+        terms = self._size_of_terms(self._exact(x, point))
         while True:
             difference = self._at(x + step, point) - self._at(x - step, point)
             # A root at zero is known to an absolute accuracy only: a step relative to it would drown in rounding.
@@ -222,12 +221,19 @@ class RootReference:
             previous, f_previous, x = x, f, x - f * (x - previous) / (f - f_previous)
         raise NoReferenceError("the reference iteration did not converge next to the point: a fold or its edge?")
 
+    def _exact(self, x: Any, point: Sequence[Any]) -> dict[sp.Symbol, tuple[Any, Any]]:
+        """Values of the symbols, none of which has an error."""
+        return dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
+
+    def _size_of_terms(self, exact: dict[sp.Symbol, tuple[Any, Any]]) -> Any:
+        """Sum of the absolute values of the residual's terms, which cancel at a root."""
+        return mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
+
     def _step_bound(self, x: Any, slope: Any, point: Sequence[Any]) -> Any:
         """Bound on the error of a root in double precision, without the safety factor."""
-        exact = dict(zip(self.symbols, ((v, 0) for v in (x, *point))))
+        exact = self._exact(x, point)
         _, error = rounding_error(self.residual, exact)
-        terms = mpmath.fsum(abs(rounding_error(t, exact)[0]) for t in sp.Add.make_args(self.residual))
-        return (error + 4 * UNIT * terms) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1022
+        return (error + 4 * UNIT * self._size_of_terms(exact)) / abs(slope) + 2 * UNIT * abs(x) + mpmath.mpf(2) ** -1022
 
     def _bounds(
         self, root: Any, error: Any, point: Sequence[Any], jacobian: np.ndarray | None, hessian: np.ndarray | None
