@@ -138,6 +138,7 @@ class _Batch:
         self.calls = np.zeros(m, dtype=np.int64)
         self.causes: dict[int, BaseException] = {}
         self.is_sent = False  # whether a result of the task has come back
+        self.stumbles: list[tuple[np.ndarray, Exception]] = []  # what the round's end explains
 
     def run(self, executor: Executor) -> Outcome:
         """Submit everything, then what was lost again, in the end element by element."""
@@ -179,6 +180,7 @@ class _Batch:
         finally:
             for future in futures:  # of those that are not done: after Ctrl-C or too long a time
                 future.cancel()
+        self._explain_stumbles(lost)
         return lost, executor if usable else self.workers.replacement(executor)
 
     def _take(self, future: Future[Outcome], chunk: np.ndarray, lost: list[np.ndarray]) -> bool:
@@ -200,18 +202,32 @@ class _Batch:
         return True
 
     def _not_run(self, chunk: np.ndarray, error: Exception, lost: list[np.ndarray]) -> bool:
-        """Note why a chunk has no result: it could not be sent, or its worker died."""
-        # Where workers have had the task, the same exceptions come from an executor that stumbled over a dead one.
-        if not self.is_sent and isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
-            cause: Exception = TransferError(
+        """Note why a chunk has no result; False if the executor is of no further use."""
+        if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
+            self.stumbles.append((chunk, error))
+            return True
+        self._lose(chunk, error, lost)
+        return not isinstance(error, (BrokenExecutor, RuntimeError))  # RuntimeError: it was shut down
+
+    def _explain_stumbles(self, lost: list[np.ndarray]) -> None:
+        """Tell a task that cannot be sent from a worker that died, after which executors raise the same exceptions.
+
+        Known at the end of a round only, as results come in any order: where one has come, the task can be sent.
+        """
+        for chunk, error in self.stumbles:
+            if self.is_sent:
+                self._lose(chunk, error, lost)
+                continue
+            cause = TransferError(
                 f"the function cannot be sent to a worker ({error}). Define it with def at the top level of a module "
                 "that workers can import, or use an executor of threads."
             )
             self._fail(chunk, Status.EXTERNAL_ERROR, cause, error)
-            return True
+        self.stumbles = []
+
+    def _lose(self, chunk: np.ndarray, error: Exception, lost: list[np.ndarray]) -> None:
         self._fail(chunk, Status.WORKER_DIED, LostResultError(f"{type(error).__name__}: {error}"), error)
         lost.append(chunk)
-        return not isinstance(error, (BrokenExecutor, RuntimeError))  # RuntimeError: it was shut down
 
     def _give_up(self, chunks: list[np.ndarray]) -> None:
         cause = TimeoutError("no worker has returned a result in time; all of them may be stuck.")

@@ -122,13 +122,14 @@ class TestWorkerDies:
         function = functools.partial(code.dies_once_at_three, marker=str(tmp_path / "died"))
         np.testing.assert_array_equal(scalar(function, executor=TWO_PROCESSES, retries=1)(BATCH), BATCH**2)
 
-    def test_any_exception_of_an_executor_that_has_returned_results_is_a_lost_one(self, code):
+    @pytest.mark.parametrize("position", [0, 4, 9])
+    def test_any_exception_of_an_executor_that_has_returned_results_is_a_lost_one(self, code, position):
         class Stumbling(ThreadPoolExecutor):
             n_submitted = 0
 
             def submit(self, *args):
                 self.n_submitted += 1
-                if self.n_submitted == 5:
+                if self.n_submitted == position + 1:
                     return super().submit(getattr, None, "lost")
                 return super().submit(*args)
 
@@ -138,7 +139,7 @@ class TestWorkerDies:
             assert executor.n_submitted == 11
         with Stumbling(1) as executor:
             solution = scalar(code.square, executor=executor, chunk_size=1).solve(BATCH, throw=False)
-        assert solution.status[4] is Status.WORKER_DIED
+        assert solution.status[position] is Status.WORKER_DIED
 
     def test_broken_executor_is_replaced_if_a_callable_made_it(self, code):
         scalar(code.dies_at_three, executor=TWO_PROCESSES).solve(BATCH, throw=False)
