@@ -23,6 +23,8 @@ cdef extern from "implicitops.h" nogil:
 cdef extern from "lanes.h" nogil:
     int64_t iop_lanes_per_block(int64_t n, int64_t rows)
     int64_t iop_row_stride(int64_t lanes)
+    int64_t iop_filled_lanes(int64_t n)
+    void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block)
     void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
                     const double *const *inputs, const int64_t *input_strides, double *block)
     void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
@@ -47,15 +49,16 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     for k in range(operation.n_outputs):
         n_out += operation.output_sizes[k]
     lanes = iop_lanes_per_block(n, n_in + n_out)
-    stride = iop_row_stride(lanes)
+    stride = iop_row_stride(iop_filled_lanes(lanes))
     cdef double *block = <double *> malloc((n_in + n_out) * stride * sizeof(double))
     if block == NULL:
         return -1
     while first < n:
         count = lanes if n - first > lanes else n - first
         iop_gather(operation, first, count, stride, inputs, input_strides, block)
+        iop_fill_lanes(count, n_in, stride, block)
         out = block + n_in * stride
-        data.callback.block(count, stride, block, out, data.callback.ctx)
+        data.callback.block(iop_filled_lanes(count), stride, block, out, data.callback.ctx)
         for row in range(data.solution_begin, data.solution_end):
             for i in range(count):
                 if block[row * stride + i] != block[row * stride + i]:

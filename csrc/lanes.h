@@ -27,6 +27,16 @@ static inline int64_t iop_lanes_per_block(int64_t n, int64_t rows) {
     return n < lanes ? (n > 0 ? n : 1) : lanes;
 }
 
+/* Lanes that are computed for n elements.  Vectors of eight take less time than three or more single numbers, so that a
+ * remainder of as many is filled up. */
+static inline int64_t iop_filled_lanes(int64_t n) { return n % 8 > 2 ? (n + 7) / 8 * 8 : n; }
+
+/* Fills the lanes from n on of `rows` rows with copies of the one before. */
+static inline void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = n; i < iop_filled_lanes(n); i++) block[r * stride + i] = block[r * stride + n - 1];
+}
+
 /* Doubles from row to row of a block with that many lanes. */
 static inline int64_t iop_row_stride(int64_t lanes) { return lanes < 16 ? lanes : lanes + IOP_ROW - IOP_LANES; }
 

@@ -29,6 +29,8 @@ cdef extern from "implicitops.h" nogil:
 cdef extern from "lanes.h" nogil:
     int64_t iop_lanes_per_block(int64_t n, int64_t rows)
     int64_t iop_row_stride(int64_t lanes)
+    int64_t iop_filled_lanes(int64_t n)
+    void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block)
     void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
                     const double *const *inputs, const int64_t *input_strides, double *block)
     void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
@@ -82,6 +84,10 @@ cdef extern from "root_scalar.h" nogil:
                              double *target)
 
 
+cdef enum:
+    FEW = 1024  # doubles of a workspace that lies on the stack
+
+
 cdef struct Workspace:
     iop_root_lanes *lanes
     double *block        # row 0: x, then the parameters, then trailing start values
@@ -120,18 +126,21 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
                  int64_t *const *stats) noexcept nogil:
     cdef const iop_root_scalar *root = <const iop_root_scalar *> operation.data
     cdef Workspace w
-    cdef int64_t k, first, count, failed = 0, n_out, lanes
+    cdef iop_root_lanes state
+    cdef double few[FEW]
+    cdef int64_t k, first, count, filled, size, failed = 0, n_out, lanes
     w.n_rows = 1
     for k in range(operation.n_inputs):
         w.n_rows += operation.input_sizes[k]
     n_out = IOP_N_FINISH + root.n_derivatives
     lanes = iop_lanes_per_block(n, w.n_rows + n_out)
-    w.stride = iop_row_stride(lanes)
-    cdef double *memory = <double *> malloc((2 * w.n_rows + n_out + 9) * w.stride * sizeof(double))
-    w.lanes = <iop_root_lanes *> malloc(sizeof(iop_root_lanes))
-    if memory == NULL or w.lanes == NULL:
-        free(memory)
-        free(w.lanes)
+    w.stride = iop_row_stride(iop_filled_lanes(lanes))
+    w.lanes = &state
+    size = (2 * w.n_rows + n_out + 9) * w.stride
+    cdef double *memory = few
+    if size > FEW:
+        memory = <double *> malloc(size * sizeof(double))
+    if memory == NULL:
         return -1
     w.block = memory
     w.compacted = w.block + w.n_rows * w.stride
@@ -149,13 +158,15 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     while first < n:
         count = lanes if n - first > lanes else n - first
         iop_gather(operation, first, count, w.stride, inputs, input_strides, w.block + w.stride)
+        iop_fill_lanes(count, w.n_rows - 1, w.stride, w.block + w.stride)
+        filled = iop_filled_lanes(count)
         w.evaluations = 0
-        start(root, &w, count)
-        iterate(root, &w, count, root.rtol, root.atol)
-        failed += finish(root, &w, count, first, outputs, status, stats)
+        start(root, &w, filled)
+        iterate(root, &w, filled, root.rtol, root.atol)
+        failed += finish(root, &w, filled, count, first, outputs, status, stats)
         first += count
-    free(memory)
-    free(w.lanes)
+    if memory != few:
+        free(memory)
     return failed
 
 
@@ -210,9 +221,9 @@ cdef int64_t conclude(const iop_root_scalar *root, Workspace *w, int64_t n) noex
                            w.code)
 
 
-cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_t first,
+cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t filled, int64_t n, int64_t first,
                     double *const *outputs, int32_t *status, int64_t *const *stats) noexcept nogil:
-    """Polishes, verifies, differentiates and writes the outputs; returns how many lanes failed.
+    """Polishes, verifies, differentiates and writes the outputs of the first n lanes; returns how many of them failed.
 
     The outputs belong to the point where the finish callback was evaluated last.
     """
@@ -221,17 +232,19 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t n, int64_
     cdef double *fx = w.out + IOP_FX * w.stride
     cdef double *scale = w.out + IOP_SCALE * w.stride
     cdef double *derivatives = w.out + IOP_N_FINISH * w.stride
-    failed = conclude(root, w, n)
+    failed = conclude(root, w, filled)
     if failed > 0:
         # A bracket that still has a sign change inside is narrowed down to the last digit, whatever the tolerance.
-        memcpy(w.block, w.final, n * sizeof(double))
+        memcpy(w.block, w.final, filled * sizeof(double))
         w.lanes.x = w.block
-        if iop_root_resume(w.lanes, n, w.negative, w.positive, w.iterations, w.code) > 0:
-            iterate(root, w, n, 0.0, 0.0)
-            failed = conclude(root, w, n)
+        if iop_root_resume(w.lanes, filled, w.negative, w.positive, w.iterations, w.code) > 0:
+            iterate(root, w, filled, 0.0, 0.0)
+            failed = conclude(root, w, filled)
     if failed > 0:
+        failed = 0
         for i in range(n):
             if w.code[i] != IOP_CONVERGED:
+                failed += 1
                 for r in range(root.n_derivatives):
                     derivatives[r * w.stride + i] = NAN
     if outputs[0] != NULL:

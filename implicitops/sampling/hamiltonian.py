@@ -42,6 +42,24 @@ class Adaptation:
         return Adaptation(self.step_size, log_shrinkage_target=target, n_steps=n_steps)
 
 
+@dataclass(frozen=True)
+class HamiltonianState:
+    """Where chains stand, and how their step size is adapted.
+
+    Parameters
+    ----------
+    position : ndarray (chains, size)
+    adaptation : Adaptation
+    density : pair of ndarrays, log densities (chains,) and gradients (chains, size), or None
+        As they were computed there. Computed anew they differ in the last digit, and the draws would then depend on
+        where calls end, which is a matter of time.
+    """
+
+    position: np.ndarray
+    adaptation: Adaptation
+    density: tuple[np.ndarray, np.ndarray] | None = None
+
+
 def _off_resonance(step_size: Any, max_treedepth: int) -> Any:
     """The step size, or a smaller one where trees of NUTS would not see that they turn back.
 
@@ -90,28 +108,23 @@ class HamiltonianChains:
         self.target_accept = target_accept
         self.max_treedepth = max_treedepth
         self.path_length = path_length
-        # Log density and gradient where the last call ended. Computed anew they differ in the last digit, and the draws
-        # would then depend on where calls end, which is a matter of time.
-        self._end: tuple[Any, Any, Any] | None = None
         self._compiled = tf.function(self._steps, jit_compile=True, autograph=False)
 
     def advance(
         self,
-        position: np.ndarray,
+        state: HamiltonianState,
         covariance: np.ndarray,
-        adaptation: Adaptation,
         n_steps: int,
         seed: tuple[int, int],
         first: int,
         shared: Sequence[np.ndarray],
-    ) -> tuple[np.ndarray, dict[str, np.ndarray], Adaptation]:
-        """Take some steps.
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], HamiltonianState]:
+        """Take some steps. Several threads may do so at a time, each with chains of its own.
 
         Parameters
         ----------
-        position : ndarray (chains, size)
+        state : HamiltonianState
         covariance : ndarray (size,) or (size, size), the inverse of a mass matrix that is diagonal or dense
-        adaptation : Adaptation
         n_steps : int, at most ``capacity``
         seed : two int32
         first : int, number of steps that were taken with this seed before
@@ -119,12 +132,13 @@ class HamiltonianChains:
 
         Returns
         -------
-        draws (n_steps, chains, size), statistics (n_steps, chains) by name, Adaptation
+        draws (n_steps, chains, size), statistics (n_steps, chains) by name, HamiltonianState
         """
+        position, adaptation = state.position, state.adaptation
         numbers = [adaptation.step_size, adaptation.error_sum]
         numbers += [adaptation.log_averaging_step, adaptation.log_shrinkage_target]
-        is_known = self._end is not None and np.array_equal(self._end[0], position)
-        lp, gradient = self._end[1:] if self._end and is_known else (np.zeros(len(position)), np.zeros_like(position))
+        is_known = state.density is not None
+        lp, gradient = state.density or (np.zeros(len(position)), np.zeros_like(position))
         counts = np.array([adaptation.step, adaptation.n_steps, n_steps, first, is_known], dtype=np.int32)
         draws, statistics, numbers_after, lp, gradient = self._compiled(
             tf.constant(position, self.dtype),
@@ -136,19 +150,20 @@ class HamiltonianChains:
             tf.constant(gradient, self.dtype),
             shared,
         )
-        self._end = (draws.numpy()[n_steps - 1] if n_steps else position, lp.numpy(), gradient.numpy())
+        draws = draws.numpy()[:n_steps]
         step_size, error_sum, averaging, target = map(float, numbers_after.numpy())
+        adaptation = replace(
+            adaptation,
+            step_size=step_size,
+            error_sum=error_sum,
+            log_averaging_step=averaging,
+            log_shrinkage_target=target,
+            step=adaptation.step + n_steps,
+        )
         return (
-            draws.numpy()[:n_steps],
+            draws,
             {name: values.numpy()[:n_steps] for name, values in statistics.items()},
-            replace(
-                adaptation,
-                step_size=step_size,
-                error_sum=error_sum,
-                log_averaging_step=averaging,
-                log_shrinkage_target=target,
-                step=adaptation.step + n_steps,
-            ),
+            HamiltonianState(draws[-1] if n_steps else position, adaptation, (lp.numpy(), gradient.numpy())),
         )
 
     def _kernel(self, step_size: Any, shared: Sequence[Any]) -> Any:

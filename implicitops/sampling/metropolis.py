@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,30 @@ from implicitops.sampling.recording import recorded
 
 #: Steps between two changes of the proposals' scale, as in PyMC3.
 TUNE_INTERVAL = 100
+
+
+@dataclass(frozen=True)
+class MetropolisState:
+    """Where chains stand, and how their proposals are tuned.
+
+    Parameters
+    ----------
+    position : ndarray (chains, size)
+    scaling : ndarray (chains, variables), standard deviations of the proposals
+    n_accepted : ndarray (chains, variables), proposals accepted with them
+    n_steps : int, steps taken with them
+    """
+
+    position: np.ndarray
+    scaling: np.ndarray
+    n_accepted: np.ndarray
+    n_steps: int = 0
+
+    def tuned(self) -> MetropolisState:
+        """A new interval; the proposals have another scale if the last one was whole."""
+        is_whole = self.n_steps == TUNE_INTERVAL
+        scaling = tuned(self.scaling, self.n_accepted / TUNE_INTERVAL) if is_whole else self.scaling
+        return MetropolisState(self.position, scaling, np.zeros_like(scaling))
 
 
 class MetropolisChains:
@@ -44,19 +69,17 @@ class MetropolisChains:
 
     def advance(
         self,
-        position: np.ndarray,
-        scaling: np.ndarray,
+        state: MetropolisState,
         n_steps: int,
         seed: tuple[int, int],
         first: int,
         shared: Sequence[np.ndarray],
-    ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-        """Take some steps.
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], MetropolisState]:
+        """Take some steps. Several threads may do so at a time, each with chains of its own.
 
         Parameters
         ----------
-        position : ndarray (chains, size)
-        scaling : ndarray (chains, variables), standard deviations of the proposals
+        state : MetropolisState
         n_steps : int, at most ``capacity``
         seed : two int32
         first : int, number of steps that were taken with this seed before
@@ -64,19 +87,21 @@ class MetropolisChains:
 
         Returns
         -------
-        draws (n_steps, chains, size), statistics (n_steps, chains) by name, numbers of accepted proposals
-        (chains, variables)
+        draws (n_steps, chains, size), statistics (n_steps, chains) by name, MetropolisState
         """
         draws, statistics, accepted = self._compiled(
-            tf.constant(position, self.dtype),
-            tf.constant(scaling, self.dtype),
+            tf.constant(state.position, self.dtype),
+            tf.constant(state.scaling, self.dtype),
             tf.constant([n_steps, first], tf.int32),
             tf.constant(seed, tf.int32),
             shared,
         )
+        draws = draws.numpy()[:n_steps]
         statistics = {name: values.numpy()[:n_steps] for name, values in statistics.items()}
-        statistics["scaling"] = np.broadcast_to(scaling, (n_steps, *scaling.shape))
-        return draws.numpy()[:n_steps], statistics, accepted.numpy()
+        statistics["scaling"] = np.broadcast_to(state.scaling, (n_steps, *state.scaling.shape))
+        position = draws[-1] if n_steps else state.position
+        n_accepted = state.n_accepted + accepted.numpy()
+        return draws, statistics, MetropolisState(position, state.scaling, n_accepted, state.n_steps + n_steps)
 
     def _steps(self, position: Any, scaling: Any, counts: Any, seed: Any, shared: Any) -> Any:
         n_steps, first = tf.unstack(counts)
