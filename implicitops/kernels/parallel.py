@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,17 @@ def set_num_threads(n_threads: int | None) -> None:
     if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
         raise ValueError(f"n_threads must be a positive integer or None; got {n_threads!r}.")
     _n_threads, _pool = n_threads, None
+
+
+@contextmanager
+def num_threads(n_threads: int) -> Iterator[None]:
+    """In this context large batches are split over so many threads: for those who use the others themselves."""
+    global _n_threads
+    before, _n_threads = _n_threads, n_threads
+    try:
+        yield
+    finally:
+        _n_threads = before
 
 
 def run(

@@ -10,6 +10,7 @@ import numpy as np
 from implicitops.sampling.choice_of_backend import chosen_backend
 from implicitops.sampling.free_variables import (
     FreeVariables,
+    changed_part,
     contents,
     discrete_names,
     free_variables_of,
@@ -98,14 +99,14 @@ class LogDensity:
         return float(value), self._free.to_point(gradient) if is_point else gradient
 
     def _check_unchanged(self) -> None:
-        for kind, now in contents(self._model).items():
-            before = self._contents[kind]
-            if len(now) != len(before) or any(a is not b for a, b in zip(now, before)):
-                names = [", ".join(str(v.name) for v in found) or "none" for found in (before, now)]
-                raise ModelChangedError(
-                    f"the model's {kind} have changed since its log density was compiled: they were {names[0]}, and "
-                    f"are now {names[1]}. Make the function again: logp_function(model)."
-                )
+        part = changed_part(self._model, self._contents)
+        if part is not None:
+            both = (self._contents[part], contents(self._model)[part])
+            before, now = (", ".join(str(v.name) for v in variables) or "none" for variables in both)
+            raise ModelChangedError(
+                f"the model's {part} have changed since its log density was compiled: they were {before}, and are now "
+                f"{now}. Make the function again: logp_function(model)."
+            )
 
     def __repr__(self) -> str:
         return f"<log density of {', '.join(self.variables)} on {self.backend}>"

@@ -137,6 +137,14 @@ def contents(model: Any) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def changed_part(model: Any, before: Mapping[str, tuple[Any, ...]]) -> str | None:
+    """Which of a model's :func:`contents` is no longer what it was; None if nothing has changed."""
+    for part, now in contents(model).items():
+        if len(now) != len(before[part]) or any(a is not b for a, b in zip(now, before[part])):
+            return part
+    return None
+
+
 def model_in_context(model: Any) -> Any:
     """The model itself, or the one of the ``with`` statement around the call.
 

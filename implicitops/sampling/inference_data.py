@@ -8,18 +8,16 @@ from typing import Any
 import arviz as az
 import numpy as np
 
-from implicitops.sampling.free_variables import FreeVariables
+from implicitops.sampling.compiled_model import CompiledModel
 from implicitops.sampling.settings import Sampled, Settings
-from implicitops.sampling.tensorflow_sampler import other_variables
 
 
-def inference_data(model: Any, free: FreeVariables, sampled: Sampled, settings: Settings) -> az.InferenceData:
+def inference_data(compiled: CompiledModel, sampled: Sampled, settings: Settings) -> az.InferenceData:
     """Groups of a run: posterior, sample_stats, data, and what was asked for besides.
 
     Parameters
     ----------
-    model : pymc3.Model
-    free : FreeVariables
+    compiled : CompiledModel
     sampled : Sampled
     settings : Settings
 
@@ -27,19 +25,20 @@ def inference_data(model: Any, free: FreeVariables, sampled: Sampled, settings: 
     -------
     arviz.InferenceData; the posterior has the variables as the model states them, and its Deterministics
     """
+    model = compiled.model
     dims = {name: list(names) for name, names in model.RV_dims.items()}
     coords = {name: values for name, values in model.coords.items() if values is not None}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "More chains", UserWarning)  # a trace may be that short
         groups: dict[str, Any] = {
-            "posterior": posterior_values(model, free, sampled.vectors),
+            "posterior": posterior_values(compiled, sampled.vectors),
             "sample_stats": sampled.statistics,
         }
         if settings.keep_warmup and sampled.warmup_vectors.shape[1]:
-            groups["warmup_posterior"] = posterior_values(model, free, sampled.warmup_vectors)
+            groups["warmup_posterior"] = posterior_values(compiled, sampled.warmup_vectors)
             groups["warmup_sample_stats"] = sampled.warmup_statistics
         if settings.log_likelihood:
-            groups["log_likelihood"] = log_likelihood_values(model, free, sampled.vectors)
+            groups["log_likelihood"] = log_likelihood_values(compiled, sampled.vectors)
         found = az.from_dict(**groups, coords=coords, dims=dims, save_warmup=settings.keep_warmup)
         # ArviZ reads the observations of a PyMC3 model only together with draws of some kind; these are left out again.
         data = az.from_pymc3(posterior_predictive={"none": np.zeros((1, 1))}, model=model)
@@ -52,13 +51,12 @@ def inference_data(model: Any, free: FreeVariables, sampled: Sampled, settings: 
     return found
 
 
-def posterior_values(model: Any, free: FreeVariables, vectors: np.ndarray) -> dict[str, np.ndarray]:
+def posterior_values(compiled: CompiledModel, vectors: np.ndarray) -> dict[str, np.ndarray]:
     """The model's variables, transformed back, and its Deterministics at all draws.
 
     Parameters
     ----------
-    model : pymc3.Model
-    free : FreeVariables
+    compiled : CompiledModel
     vectors : ndarray (chains, draws, size)
 
     Returns
@@ -67,18 +65,20 @@ def posterior_values(model: Any, free: FreeVariables, vectors: np.ndarray) -> di
     """
     import pymc3 as pm
 
-    free_values = free.to_point(vectors)
+    model, free_values = compiled.model, compiled.free.to_point(vectors)
     wanted = pm.util.get_default_varnames([v.name for v in model.unobserved_RVs], include_transformed=False)
     followers = {name: model[name] for name in wanted if name not in free_values}
-    found = other_variables(model, free, followers, vectors)
+    found = compiled.other_variables(followers, vectors)
     return {name: free_values[name] if name in free_values else found[name] for name in wanted}
 
 
-def log_likelihood_values(model: Any, free: FreeVariables, vectors: np.ndarray) -> dict[str, np.ndarray]:
+def log_likelihood_values(compiled: CompiledModel, vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Log density of each observation at all draws; NaN where the observation is missing."""
+    model = compiled.model
     with model:
-        terms = {v.name: v.logp_elemwiset for v in model.observed_RVs}
-    found = other_variables(model, free, terms, vectors)
+        terms = {f"log density of {v.name}": v.logp_elemwiset for v in model.observed_RVs}
+    values = compiled.other_variables(terms, vectors)
+    found = dict(zip((v.name for v in model.observed_RVs), values.values()))
     for variable in model.observed_RVs:
         if getattr(variable, "missing_values", None) is not None:
             mask = np.ma.getmaskarray(variable.observations)

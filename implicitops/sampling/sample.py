@@ -30,6 +30,7 @@ def sample(
     max_treedepth: int = 10,
     path_length: float = 2.0,
     mass_matrix: str | None = None,
+    chain_method: str | None = None,
     initvals: Mapping[str, Any] | None = None,
     keep_warmup: bool = False,
     log_likelihood: bool = False,
@@ -39,8 +40,9 @@ def sample(
     """Draw from the posterior of a PyMC3 model, with PyMC3's sampler or with TensorFlow Probability's.
 
     On Theano this is ``pm.sample`` with the step method asked for. On TensorFlow the model's graph is translated, and
-    all chains run side by side in code that XLA compiles, with Stan's warm-up windows for step size and mass matrix.
-    What the sampler did is logged, and failed solves are summed up in one warning.
+    the chains run in code that XLA compiles, with Stan's warm-up windows for step size and mass matrix. What is
+    compiled stays with the model for the next call. What the sampler did is logged, and failed solves are summed up in
+    one warning.
 
     Parameters
     ----------
@@ -55,10 +57,13 @@ def sample(
     path_length : float, of HMC: step size times number of steps
     mass_matrix : "diagonal" or "dense", of NUTS and HMC. By default diagonal on Theano, as in PyMC3; on TensorFlow
         dense up to 50 variables, which takes fewer steps where variables are correlated
+    chain_method : "parallel" or "vectorized", of TensorFlow: each chain in calls of its own, on threads, or all in
+        step in one call. By default parallel if there are two threads or more, and at most four chains for each
     initvals : mapping from names to values around which the chains start, instead of the model's test values
     keep_warmup : bool, whether the tuning steps are returned too, as groups of their own
     log_likelihood : bool, whether to compute the log likelihood of each observation, for ``az.loo`` and ``az.compare``
-    cores, mp_ctx : on Theano, how many processes run at a time, and how they are started: "fork" or "spawn"
+    cores : int, how many chains run at a time: in processes on Theano, on threads on TensorFlow
+    mp_ctx : on Theano, how processes are started: "fork" or "spawn"
 
     Returns
     -------
@@ -104,6 +109,7 @@ def sample(
         max_treedepth,
         path_length,
         mass_matrix,
+        chain_method,
         initvals,
         keep_warmup,
         log_likelihood,
@@ -122,11 +128,14 @@ def sample(
 
             inference, about = sample_on_theano(model, settings)
         else:
+            from implicitops.sampling.compiled_model import compiled_model
             from implicitops.sampling.inference_data import inference_data
-            from implicitops.sampling.tensorflow_sampler import sample_on_tensorflow
+            from implicitops.sampling.tensorflow_sampler import check_continuous, sample_on_tensorflow
 
-            sampled = sample_on_tensorflow(model, free, settings)
-            inference = inference_data(model, free, sampled, settings)
+            check_continuous(model)
+            compiled = compiled_model(model, free)
+            sampled = sample_on_tensorflow(compiled, settings)
+            inference = inference_data(compiled, sampled, settings)
             about = {
                 "compile_time": sampled.compile_seconds,
                 "sampling_time": sampled.sampling_seconds,

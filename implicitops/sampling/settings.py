@@ -17,6 +17,9 @@ STEPS = ("nuts", "hmc", "metropolis")
 #: Forms of the mass matrix of NUTS and HMC.
 MASS_MATRICES = ("diagonal", "dense")
 
+#: How the chains of TensorFlow share the processor.
+CHAIN_METHODS = ("parallel", "vectorized")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,6 +35,7 @@ class Settings:
     max_treedepth: int
     path_length: float
     mass_matrix: str | None
+    chain_method: str | None
     initvals: Mapping[str, Any] | None
     keep_warmup: bool
     log_likelihood: bool
@@ -48,13 +52,21 @@ class Settings:
                 f"step must be one of {', '.join(map(repr, STEPS))}; got {self.step!r}."
                 f"{did_you_mean(str(self.step), STEPS)} Other step methods of PyMC3 are given to pm.sample itself."
             )
-        if self.mass_matrix is not None and self.mass_matrix not in MASS_MATRICES:
+        for name, choices in (("mass_matrix", MASS_MATRICES), ("chain_method", CHAIN_METHODS)):
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ArgumentError(
+                    f"{name} must be one of {', '.join(map(repr, choices))}, or None, by which the backend chooses; "
+                    f"got {value!r}.{did_you_mean(str(value), choices)}"
+                )
+        if self.mass_matrix is not None and self.step == "metropolis":
             raise ArgumentError(
-                f"mass_matrix must be one of {', '.join(map(repr, MASS_MATRICES))}, or None, by which the backend "
-                f"chooses; got {self.mass_matrix!r}.{did_you_mean(str(self.mass_matrix), MASS_MATRICES)}"
+                f"mass_matrix={self.mass_matrix!r} is for NUTS and HMC; Metropolis has none. Leave it out."
             )
         if not 0 < self.target_accept < 1:
             raise ArgumentError(f"target_accept must lie between 0 and 1; got {self.target_accept!r}.")
+        if self.cores is not None and (not isinstance(self.cores, (int, np.integer)) or self.cores < 1):
+            raise ArgumentError(f"cores must be a whole number, at least 1, or None; got {self.cores!r}.")
         if not self.path_length > 0:
             raise ArgumentError(f"path_length must be positive; got {self.path_length!r}.")
 

@@ -1,4 +1,4 @@
-"""What the samplers of TensorFlow adapt while they tune: a plan of windows, and what each changes. No loop lives here."""
+"""What the samplers of TensorFlow adapt while they tune: a plan of windows, and what each changes. No loop is here."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Tuning(Protocol):
 
     Attributes
     ----------
-    plan : sequence of int, lengths of the windows of the warm-up
+    plan : list of int, lengths of the windows of the warm-up
     """
 
-    plan: Sequence[int]
+    plan: list[int]
 
     def start(self, position: np.ndarray) -> Any:
         """State of chains at a position (chains, size)."""

@@ -124,6 +124,12 @@ def test_theano_has_a_dense_mass_matrix_too():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_mass_matrix_of_metropolis_is_an_error(backend):
+    with pytest.raises(ArgumentError, match="mass_matrix='dense' is for NUTS and HMC; Metropolis has none"):
+        sample(backend=backend, model=correlated_model(), step="metropolis", mass_matrix="dense")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_unknown_mass_matrix_is_an_error(backend):
     expected = r"mass_matrix must be one of 'diagonal', 'dense', or None.*; got 'dens'\. Did you mean 'dense'"
     with pytest.raises(ArgumentError, match=expected):
@@ -135,7 +141,7 @@ def test_unknown_mass_matrix_is_an_error(backend):
 def test_trees_of_a_normal_posterior_turn_back_whatever_the_step_size(step_size):
     import tensorflow as tf
 
-    from implicitops.sampling.hamiltonian import Adaptation, HamiltonianChains
+    from implicitops.sampling.hamiltonian import Adaptation, HamiltonianChains, HamiltonianState
 
     size, n = 20, 500
     chains = HamiltonianChains(
@@ -143,7 +149,8 @@ def test_trees_of_a_normal_posterior_turn_back_whatever_the_step_size(step_size)
         max_treedepth=10, path_length=1.0,
     )  # fmt: skip
     start = np.random.default_rng(1).standard_normal((4, size))
-    draws, statistics, _ = chains.advance(start, np.ones(size), Adaptation(step_size), n, (1, 2), 0, [])
+    state = HamiltonianState(start, Adaptation(step_size))
+    draws, statistics, _ = chains.advance(state, np.ones(size), n, (1, 2), 0, [])
     # Trees of TensorFlow Probability alone take 100 to 1000 steps here.
     assert statistics["n_steps"].max() <= 15
     assert (statistics["step_size"] <= step_size).all()

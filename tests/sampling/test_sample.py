@@ -123,7 +123,7 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, cap
 
         def interrupted(self, n, comment):
             advance(self, n, comment)
-            if self.done > 1000:
+            if self.done > 4 * 1000:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(progress.Progress, "advance", interrupted)
@@ -141,7 +141,7 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, cap
     with caplog.at_level(logging.INFO, "implicitops"):
         found = sample(backend=backend, **options)
     n = found.posterior.sizes["draw"]
-    assert 500 < n < 5000
+    assert 0 < n < 5000
     assert found.posterior.attrs["was_interrupted"]
     assert f"Sampling was interrupted: there are {n} draws of each chain." in caplog.text
     assert np.isfinite(found.posterior["m"].values).all()

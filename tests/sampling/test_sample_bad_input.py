@@ -102,6 +102,8 @@ def test_an_op_without_translation_points_to_theano():
         ({"step": "nust"}, "step must be one of 'nuts', 'hmc', 'metropolis'; got 'nust'"),
         ({"target_accept": 1.0}, "target_accept must lie between 0 and 1"),
         ({"path_length": 0.0}, "path_length must be positive"),
+        ({"cores": 0}, "cores must be a whole number, at least 1, or None; got 0"),
+        ({"chain_method": "vectorised"}, r"chain_method must be one of .*got 'vectorised'\. Did you mean 'vectorized'"),
         ({"initvals": {"n": 0.0}}, "'n' is no free variable"),
     ],
 )
