@@ -341,7 +341,7 @@ __attribute__((constructor)) static void register_op(void)
     TF_OpDefinitionBuilderAddAttr(op, "n_inputs: int >= 1");
     TF_OpDefinitionBuilderAddAttr(op, "n_known: int >= 0");
     TF_OpDefinitionBuilderAddAttr(op, "n_outputs: int >= 1");
-    TF_OpDefinitionBuilderAddAttr(op, "n_wanted: int >= 1");
+    TF_OpDefinitionBuilderAddAttr(op, "n_wanted: int >= 1 = 1");
     TF_OpDefinitionBuilderSetShapeInferenceFunction(op, infer_shapes);
     TF_RegisterOpDefinition(op, status);
     if (TF_GetCode(status) == TF_OK)

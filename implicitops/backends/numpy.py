@@ -30,7 +30,8 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     signature = _signature(problem, 0, False)
     if not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
-        problem.__dict__.setdefault("_solve_scalars", signature.kernel.solve_scalars)
+        shortcuts = problem.__dict__.setdefault("_shortcuts", {})
+        shortcuts.update(dict.fromkeys((float, int, np.float64), signature.kernel.solve_scalars))
     batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     length = free_length(inputs, signature.input_shapes)
     value = np.empty(batch + resolved(signature.output_shapes[0], length))

@@ -26,8 +26,6 @@ from implicitops.status import ArgumentError
 tensorflow_op.library()
 tensorflow_xla.registered()
 
-with tf.init_scope(), tf.device("CPU:0"):  # a graph may be in the making, for any device, while this is imported
-    _EAGER = type(tf.constant(0.0))
 _FLOAT64 = tf.float64.as_datatype_enum
 
 
@@ -59,6 +57,9 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
         operation = Solve(problem)
         kernel_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
         node = problem.__dict__["_tensorflow_node"] = node_of(operation)
+        shortcut = tensorflow_op.eager_call(node)
+        if shortcut is not None:
+            problem.__dict__.setdefault("_shortcuts", {})[tensorflow_op.EAGER] = shortcut
     if not all(map(_is_ready, arguments)):
         if any(map(_is_of_keras, arguments)):
             return _keras_layer(problem, arguments, status)
@@ -78,7 +79,7 @@ def _status_node(shape: tuple[int, ...]) -> Node:
 
 def _is_ready(argument: Any) -> bool:
     """Whether it is a float64 tensor outside any graph, which is asked so that it takes no time."""
-    return type(argument) is _EAGER and argument._datatype_enum() == _FLOAT64
+    return type(argument) is tensorflow_op.EAGER and argument._datatype_enum() == _FLOAT64
 
 
 def _is_of_keras(argument: Any) -> bool:

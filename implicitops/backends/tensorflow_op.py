@@ -26,6 +26,10 @@ _for_xla: ContextVar[bool] = ContextVar("implicitops_for_xla", default=False)
 
 executing_eagerly = tf.executing_eagerly
 
+#: Type of a tensor outside any graph.
+with tf.init_scope(), tf.device("CPU:0"):  # a graph may be in the making, for any device, while this is imported
+    EAGER = type(tf.constant(0.0))
+
 #: Type of the op in a graph.
 OP = "ImplicitopsApply"
 
@@ -123,6 +127,38 @@ def _called(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: i
     except tf.errors.InvalidArgumentError:
         check_shapes(node, [shape_of(x) for x in inputs])  # says the same in the words of the other backends
         raise
+
+
+def eager_call(node: Node) -> Callable[[tuple[Any, ...]], Any] | None:
+    """Function from float64 tensors to a node's only output, outside any graph, as fast as TensorFlow's own ops.
+
+    It returns None for arguments that are anything else, or if something is wrong: then :func:`apply` does the same,
+    and says what. Without our op, or without what TensorFlow's own functions call, there is no such function.
+    """
+    try:
+        from tensorflow.python.eager.context import context
+        from tensorflow.python.pywrap_tfe import TFE_Py_FastPathExecute as execute
+    except ImportError:
+        return None
+    if library() is None or not node.is_plain or node.n_outputs != 1:
+        return None
+    eager, float64, name, n_inputs = EAGER, tf.float64.as_datatype_enum, node.name, len(node.input_shapes)
+
+    def call(arguments: tuple[Any, ...]) -> Any:
+        if len(arguments) != n_inputs:
+            return None
+        for argument in arguments:
+            if type(argument) is not eager or argument._datatype_enum() != float64:
+                return None
+        now = context()
+        if not now.executing_eagerly():
+            return None
+        try:
+            return execute(now, OP, None, [*arguments], [], "operation", name, "n_outputs", 1)[0]
+        except Exception:
+            return None
+
+    return call
 
 
 @lru_cache(maxsize=1)

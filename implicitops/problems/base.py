@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
 
+#: What a problem has no shortcuts with.
+_NONE: Mapping[type, Callable[[tuple[Any, ...]], Any]] = {}
+
 #: Length of an axis in a shape that each call chooses, such as the number of output times of an ODE.
 FREE = -1
 
@@ -179,10 +182,11 @@ class Problem:
         ArgumentError : wrong number, name, shape or type of an argument, or two frameworks at once
         SolveError : a solve failed and ``on_failure`` is "raise" (NumPy only; a graph returns NaN)
         """
-        if not kwargs:
-            solve_scalars = self.__dict__.get("_solve_scalars")
-            if solve_scalars is not None:
-                value = solve_scalars(args)
+        if args and not kwargs:
+            # What a backend has left here for the next call with plain arguments; None: take the long way.
+            shortcut = self.__dict__.get("_shortcuts", _NONE).get(type(args[0]))
+            if shortcut is not None:
+                value = shortcut(args)
                 if value is not None:
                     return value
         # The one arrow that points upwards: a call is handed to the backend that owns its arguments.

@@ -232,6 +232,63 @@ def test_large_batches_go_through_the_threads_of_the_numpy_face(way, monkeypatch
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+class TestSecondCall:
+    """Outside graphs the second call with tensors takes a shorter way than the first."""
+
+    @pytest.fixture
+    def problem(self):
+        problem = quadratic()
+        problem(tf.constant(1.0, tf.float64), tf.constant(2.0, tf.float64))
+        return problem
+
+    def test_value_and_derivatives_are_those_of_a_first_call(self, problem):
+        one, two = tf.constant([1.0, 3.0], tf.float64), tf.constant(2.0, tf.float64)
+
+        def values(f):
+            with tf.GradientTape() as outer:
+                outer.watch(two)
+                with tf.GradientTape() as tape:
+                    tape.watch([one, two])
+                    y = f(one, two)
+                first = tape.gradient(y, [one, two])
+            with tf.autodiff.ForwardAccumulator(one, tf.ones_like(one)) as forward:
+                z = f(one, two)
+            return [y, *first, outer.gradient(first[0], two), forward.jvp(z)]
+
+        for again, before in zip(values(problem), values(quadratic())):
+            np.testing.assert_array_equal(again, before)
+
+    def test_it_is_as_short_as_it_can_be(self, problem, monkeypatch):
+        from implicitops.backends import tensorflow
+
+        monkeypatch.setattr(tensorflow, "apply", None)
+        y = problem(tf.constant(1.0, tf.float64), tf.constant([2.0, 3.0], tf.float64))
+        np.testing.assert_allclose(y, [np.sqrt(2) - 1, (np.sqrt(13) - 3) / 2], rtol=1e-15)
+
+    def test_other_arguments_are_what_they_always_are(self, problem):
+        exact = np.sqrt(2) - 1
+        one, two = tf.constant(1.0, tf.float64), tf.constant(2.0, tf.float64)
+        for arguments in ((1.0, two), (one, 2.0), (one, tf.constant(2)), (tf.Variable(one), two), (one, np.array(2.0))):
+            y = problem(*arguments)
+            assert tf.is_tensor(y)
+            np.testing.assert_allclose(y, exact, rtol=1e-15)
+        np.testing.assert_allclose(problem(q=two, p=one), exact, rtol=1e-15)
+        for _ in range(2):
+            assert type(problem(1.0, 2.0)) is np.float64
+        graph = tf.function(lambda: problem(one, two))
+        np.testing.assert_allclose(graph(), exact, rtol=1e-15)
+        assert any(op.type == "ImplicitopsApply" for op in graph.get_concrete_function().graph.get_operations())
+
+    def test_errors_and_failures_are_those_of_a_first_call(self, problem):
+        one = tf.constant(1.0, tf.float64)
+        with pytest.raises(iop.ArgumentError, match="q"):
+            problem(one)
+        with pytest.raises(iop.ArgumentError, match="batch shapes must broadcast"):
+            problem(tf.ones(2, tf.float64), tf.ones(3, tf.float64))
+        with pytest.warns(iop.SolveWarning, match="failed at p=nan"):
+            assert np.isnan(problem(tf.constant(np.nan, tf.float64), one))
+
+
 def test_keras_model_may_contain_a_problem():
     inputs = [tf.keras.Input(shape=()), tf.keras.Input(shape=())]
     model = tf.keras.Model(inputs, quadratic()(*inputs))
