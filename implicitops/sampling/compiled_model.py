@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from implicitops.problems.external import External
 from implicitops.sampling.free_variables import FreeVariables, changed_part, contents
 from implicitops.sampling.hamiltonian import HamiltonianChains
 from implicitops.sampling.metropolis import MetropolisChains
 from implicitops.sampling.settings import Settings
 from implicitops.sampling.tensorflow_density import FlatFunction, TensorFlowDensity
+from implicitops.sampling.translation.implicit import problems_in
 
 #: Most numbers that a call hands back, and most steps of one.
 MOST_NUMBERS, MOST_STEPS = 5_000_000, 500
@@ -27,6 +29,12 @@ class CompiledModel:
     ----------
     model : pymc3.Model
     free : FreeVariables
+
+    Attributes
+    ----------
+    density : TensorFlowDensity
+    calls_existing_code : bool, whether an External is called in this process, of which nobody knows that it is
+        thread-safe
     """
 
     def __init__(self, model: Any, free: FreeVariables) -> None:
@@ -35,6 +43,8 @@ class CompiledModel:
         self.density = TensorFlowDensity(model, free)
         if self.density.order != free.names:
             raise AssertionError(f"the translated graph takes {self.density.order}, but the vector is {free.names}")
+        problems = problems_in(model.free_RVs, [model.logpt])
+        self.calls_existing_code = any(isinstance(p, External) and p.executor is None for p in problems)
         self._log_densities = tf.function(self.density.log_density, autograph=False)
         self._samplers: dict[Any, Any] = {}
         self._functions: dict[tuple[str, ...], tuple[FlatFunction, Any]] = {}

@@ -58,7 +58,8 @@ def sample(
     mass_matrix : "diagonal" or "dense", of NUTS and HMC. By default diagonal on Theano, as in PyMC3; on TensorFlow
         dense up to 50 variables, which takes fewer steps where variables are correlated
     chain_method : "parallel" or "vectorized", of TensorFlow: each chain in calls of its own, on threads, or all in
-        step in one call. By default parallel if there are two threads or more, and at most four chains for each
+        step in one call. By default parallel if there are two threads or more, at most four chains for each, and no
+        External that is called in this process, since it may not be thread-safe
     initvals : mapping from names to values around which the chains start, instead of the model's test values
     keep_warmup : bool, whether the tuning steps are returned too, as groups of their own
     log_likelihood : bool, whether to compute the log likelihood of each observation, for ``az.loo`` and ``az.compare``

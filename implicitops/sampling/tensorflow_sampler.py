@@ -48,7 +48,8 @@ def sample_on_tensorflow(compiled: CompiledModel, settings: Settings) -> Sampled
     KeyboardInterrupt : there was one before the first draw
     """
     n_threads = max(1, min(settings.chains, settings.cores or get_num_threads()))
-    sizes = group_sizes(settings.chains, n_threads, settings.chain_method)
+    by_default = "vectorized" if compiled.calls_existing_code else None
+    sizes = group_sizes(settings.chains, n_threads, settings.chain_method or by_default)
     n_threads = min(n_threads, len(sizes))
     # Threads that chains take are not there for batches of solves.
     with num_threads(max(1, get_num_threads() // n_threads)), ThreadPoolExecutor(n_threads) as pool:

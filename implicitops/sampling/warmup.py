@@ -14,9 +14,10 @@ import numpy as np
 #: Draws for each variable from which on their correlations are believed.
 DRAWS_PER_VARIABLE = 10
 
-#: Largest R-hat of chains that agree: Gelman & Rubin (1992), "Inference from iterative simulation using multiple
+#: Largest R-hat of chains that agree well enough for their covariances to mean something; the draws themselves are judged
+#: by run_report.py. Gelman & Rubin (1992), "Inference from iterative simulation using multiple
 #: sequences", Statistical Science 7, 457-472; each chain counts as two.
-MOST_R_HAT = 1.1
+LOOSE_R_HAT = 1.1
 
 #: Least draws of each half of a chain of which R-hat says something.
 LEAST_DRAWS = 10
@@ -127,4 +128,4 @@ def _agree(draws: np.ndarray) -> bool:
         return False
     halves = np.concatenate([draws[:half], draws[-half:]], axis=1)
     r_hat = az.rhat(az.convert_to_dataset(np.moveaxis(halves, 0, 1)), method="identity")["x"]
-    return bool((r_hat < MOST_R_HAT).all())
+    return bool((r_hat < LOOSE_R_HAT).all())

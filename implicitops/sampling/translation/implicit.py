@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from theano.compile.builders import OpFromGraph
+from theano.scan.op import Scan
 
 from implicitops.backends import (
     tensorflow,  # noqa: F401  registers what saved graphs need
@@ -10,10 +14,29 @@ from implicitops.backends import (
 )
 from implicitops.backends.tensorflow_bridge import node_of
 from implicitops.backends.theano_op import SymbolicOperation
-from implicitops.sampling.translation.dispatch import register
+from implicitops.problems.base import Problem
+from implicitops.sampling.translation.dispatch import register, sorted_nodes
 
 
 @register(SymbolicOperation)
 def symbolic_operation(op: Any, node: Any, *tensors: Any) -> list[Any]:
     """Any operation of the calculus: a solve or what a derivative consists of."""
     return tensorflow_op.apply(node_of(op.operation), tensors)
+
+
+def problems_in(inputs: Sequence[Any], outputs: Sequence[Any]) -> Iterator[Problem]:
+    """Problems that a Theano graph solves, those of graphs that its Ops hold included.
+
+    Parameters
+    ----------
+    inputs, outputs : sequences of Theano variables
+    """
+    for node in sorted_nodes(inputs, outputs)[0]:
+        if isinstance(node.op, SymbolicOperation):
+            problem = getattr(node.op.operation, "problem", None)
+            if problem is not None:
+                yield problem
+        elif isinstance(node.op, Scan):
+            yield from problems_in(node.op.inputs, node.op.outputs)
+        elif isinstance(node.op, OpFromGraph):
+            yield from problems_in(node.op.local_inputs, node.op.local_outputs)
