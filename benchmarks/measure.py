@@ -31,8 +31,8 @@ def interleaved(contestants: Mapping[str, Callable[[], object]], *, seconds: flo
     repeats = {}
     for name, function in contestants.items():
         function()
-        # A burst of at least a millisecond, so that the clock's resolution does not matter, nor what the contestant before
-        # has left in the caches. The first calls of all may be slower than the rest.
+        # A burst of at least a millisecond, so that neither the clock's resolution matters nor what the contestant
+        # before has left in the caches. The first calls of all may be slower than the rest.
         single = min(_seconds(function) for _ in range(5))
         repeats[name] = max(1, int(1e-3 / max(single, 1e-9)))
     best = dict.fromkeys(contestants, float("inf"))

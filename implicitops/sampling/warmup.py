@@ -14,9 +14,9 @@ import numpy as np
 #: Draws for each variable from which on their correlations are believed.
 DRAWS_PER_VARIABLE = 10
 
-#: Largest R-hat of chains that agree well enough for their covariances to mean something; the draws themselves are judged
-#: by run_report.py. Gelman & Rubin (1992), "Inference from iterative simulation using multiple
-#: sequences", Statistical Science 7, 457-472; each chain counts as two.
+#: Largest R-hat of chains that agree well enough for their covariances to mean something; the draws themselves are
+#: judged by run_report.py. Gelman & Rubin (1992), "Inference from iterative simulation using multiple sequences",
+#: Statistical Science 7, 457-472; each chain counts as two.
 LOOSE_R_HAT = 1.1
 
 #: Least draws of each half of a chain of which R-hat says something.

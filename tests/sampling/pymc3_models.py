@@ -23,7 +23,7 @@ import theano.tensor as tt
 from theano.graph.op import COp
 
 import implicitops as iop
-from implicitops.backends.theano_op import SymbolicOperation
+from implicitops.backends.theano_op import SymbolicOperation, needs_python
 
 QUIET = {"progressbar": False, "return_inferencedata": False, "compute_convergence_checks": False}
 SIGMA = 0.5
@@ -163,7 +163,8 @@ def compiling_only_ours() -> Any:
     def make_thunk(
         self: Any, node: Any, storage_map: Any, compute_map: Any, no_recycling: Any, impl: Any = None
     ) -> Any:
-        impl = "c" if isinstance(self, SymbolicOperation) else "py"
+        is_compiled = isinstance(self, SymbolicOperation) and not needs_python(self.operation)
+        impl = "c" if is_compiled else "py"
         return original(self, node, storage_map, compute_map, no_recycling, impl=impl)
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import numpy as np
@@ -117,29 +116,25 @@ def test_error_in_one_chain_ends_all():
         )
 
 
-def test_existing_code_is_called_by_one_thread_at_a_time_unless_asked_for():
-    threads, running, most = set(), [0], [0]
+@pytest.mark.parametrize("is_scanned", [False, True])
+def test_existing_code_is_called_by_one_thread_at_a_time_unless_asked_for(is_scanned):
+    running, most = [0], [0]
 
     def count(a):
         running[0] += 1
         most[0] = max(most[0], running[0])
-        threads.add(threading.get_ident())
         time.sleep(1e-4)  # other threads may go on
         running[0] -= 1
         return a
 
-    for scanned in (False, True):
-        negated = iop.External(count, inputs={"a": ()}, outputs=(), jacobian=lambda a: [np.ones(())])
-        with pm.Model() as model:
-            m = pm.Normal("m", 0, 1)
-            if scanned:
-                values, _ = theano.scan(lambda before: negated(before), outputs_info=m, n_steps=2)
-                pm.Potential("p", -(values[-1] ** 2))
-            else:
-                pm.Potential("p", -(negated(m) ** 2))
-        found = sample(3, 3, model=model, cores=2, **OPTIONS)
-        assert len(set(found.posterior.attrs["step_size"])) == 1
-        assert most == [1]
+    same = iop.External(count, inputs={"a": ()}, outputs=(), jacobian=lambda a: [np.ones(())])
+    with pm.Model() as model:
+        m = pm.Normal("m", 0, 1)
+        y = theano.scan(lambda before: same(before), outputs_info=m, n_steps=2)[0][-1] if is_scanned else same(m)
+        pm.Potential("p", -(y**2))
+    found = sample(3, 3, model=model, cores=2, **OPTIONS)
+    assert len(set(found.posterior.attrs["step_size"])) == 1
+    assert most == [1]
     found = sample(3, 20, model=model, cores=2, chain_method="parallel", **OPTIONS)
     assert len(set(found.posterior.attrs["step_size"])) > 1
 
