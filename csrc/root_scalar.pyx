@@ -188,7 +188,7 @@ cdef void iterate(const iop_root_scalar *root, Workspace *w, int64_t n, double r
     for k in range(root.max_steps):
         if remaining == 0:
             break
-        if k >= 8 and 4 * remaining <= count and count > 8:
+        if k >= 5 and 3 * remaining <= count and count > 8:
             iop_root_retire(s, count, w.final, w.negative, w.positive, w.iterations)
             count = iop_root_compact(s, count, w.n_rows, w.stride, block, w.compacted)
             block = w.compacted
