@@ -108,8 +108,8 @@ def documentation_pymc3(draws: int, tune: int) -> list[str]:
 def documentation_text(draws: int = 10_000, tune: int = 1_000) -> str:
     """Draws of theta per second; warm-up is in the time of the compiled samplers."""
     cases = {
-        "implicitops, jit": (PROBLEM, draws, tune, True, 5),
-        "hand-written Newton, jit": (newton, draws, tune, True, 5),
+        "implicitops, jit": (PROBLEM, draws, tune, True, 20),
+        "hand-written Newton, jit": (newton, draws, tune, True, 20),
         "implicitops, tf.function": (PROBLEM, 300, 200, False, 1),
         "numpy_function, tf.function": (in_numpy, 300, 200, False, 1),
         "hand-written Newton, tf.function": (newton, 300, 200, False, 1),
