@@ -49,3 +49,21 @@ def quiet_tuning():
         warnings.simplefilter("ignore", iop.SolveWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Function that lets the bar of a run on TensorFlow raise KeyboardInterrupt once so many steps are done."""
+    from implicitops.sampling.progress import Progress
+
+    def arrange(n_steps):
+        advance = Progress.advance
+
+        def interrupted(self, n, comment):
+            advance(self, n, comment)
+            if self.done > n_steps:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Progress, "advance", interrupted)
+
+    return arrange

@@ -10,7 +10,7 @@ import scipy.stats
 from sampling_backends import needs_tensorflow
 
 import implicitops as iop
-from implicitops.sampling import progress, sample
+from implicitops.sampling import sample
 
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 theano = pytest.importorskip("theano")
@@ -77,15 +77,8 @@ def test_parallel_chains_have_step_sizes_of_their_own_and_one_mass_matrix():
         assert len(found.posterior.attrs["inverse_mass_matrix_diagonal"]) == 1
 
 
-def test_interrupted_parallel_chains_return_as_many_draws_each(monkeypatch):
-    advance = progress.Progress.advance
-
-    def interrupted(self, n, comment):
-        advance(self, n, comment)
-        if self.done > 4 * 2000:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(progress.Progress, "advance", interrupted)
+def test_interrupted_parallel_chains_return_as_many_draws_each(interrupt_after):
+    interrupt_after(4 * 2000)
     found = sample(20_000, 500, model=poisson_model(), chain_method="parallel", cores=2, **OPTIONS)
     assert found.posterior.attrs["was_interrupted"]
     assert found.posterior["rate"].shape[0] == 4

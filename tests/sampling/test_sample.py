@@ -12,7 +12,7 @@ import sympy as sp
 from sampling_backends import BACKENDS, needs_tensorflow
 
 import implicitops as iop
-from implicitops.sampling import progress, sample
+from implicitops.sampling import sample
 from implicitops.sampling.choice_of_backend import VARIABLE
 from implicitops.sampling.metropolis import tuned
 
@@ -114,19 +114,12 @@ def test_equal_seeds_give_equal_draws_and_chains_differ(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, caplog):
+def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, interrupt_after, caplog):
     with pm.Model() as model:
         pm.Normal("m", 0, 1)
     options = {"draws": 5000, "tune": 200, "random_seed": 1, "progressbar": False, "model": model}
     if backend == "tensorflow":
-        advance = progress.Progress.advance
-
-        def interrupted(self, n, comment):
-            advance(self, n, comment)
-            if self.done > 4 * 1000:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(progress.Progress, "advance", interrupted)
+        interrupt_after(4 * 1000)
     else:
         step = pm.NUTS.astep
 
