@@ -119,7 +119,7 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, int
         pm.Normal("m", 0, 1)
     options = {"draws": 5000, "tune": 200, "random_seed": 1, "progressbar": False, "model": model}
     if backend == "tensorflow":
-        interrupt_after(4 * 1000)
+        interrupt_after(4 * 3000)
     else:
         step = pm.NUTS.astep
 
