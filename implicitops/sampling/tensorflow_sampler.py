@@ -101,13 +101,14 @@ class _Run:
                 raise
             was_interrupted = True
         seconds = time.perf_counter() - started
+        chain_method = "vectorized" if len(self.groups) == 1 else "parallel"
         return Sampled(
             *self._collected(drawn),
             *self._collected(warmup),
             self.compile_seconds,
             seconds,
             was_interrupted,
-            self.tuning.attributes([group.state for group in self.groups]),
+            {"chain_method": chain_method, **self.tuning.attributes([group.state for group in self.groups])},
         )
 
     def _nothing(self) -> list[list[Found]]:
