@@ -56,12 +56,12 @@ def set_num_threads(n_threads: int | None) -> None:
 @contextmanager
 def num_threads(n_threads: int) -> Iterator[None]:
     """In this context large batches are split over so many threads: for those who use the others themselves."""
-    global _n_threads
-    before, _n_threads = _n_threads, n_threads
+    before = _n_threads
+    set_num_threads(n_threads)
     try:
         yield
     finally:
-        _n_threads = before
+        set_num_threads(before)
 
 
 def run(

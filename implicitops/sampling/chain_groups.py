@@ -71,11 +71,6 @@ class ChainGroup:
     steps_taken: int = 0
     seconds_per_step: float = math.inf
 
-    @property
-    def n_chains(self) -> int:
-        """How many they are."""
-        return len(self.state.position)
-
     def advance(self, tuning: Tuning, n: int, shared: Sequence[np.ndarray]) -> Found:
         """Take some steps in one call."""
         started = time.perf_counter()

@@ -43,7 +43,7 @@ class CompiledModel:
         self.density = TensorFlowDensity(model, free)
         if self.density.order != free.names:
             raise AssertionError(f"the translated graph takes {self.density.order}, but the vector is {free.names}")
-        problems = problems_in(model.free_RVs, [model.logpt])
+        problems = problems_in(self.density.translated.inputs, self.density.translated.outputs)
         self.calls_existing_code = any(isinstance(p, External) and p.executor is None for p in problems)
         self._log_densities = tf.function(self.density.log_density, autograph=False)
         self._samplers: dict[Any, Any] = {}

@@ -119,7 +119,8 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, int
         pm.Normal("m", 0, 1)
     options = {"draws": 5000, "tune": 200, "random_seed": 1, "progressbar": False, "model": model}
     if backend == "tensorflow":
-        interrupt_after(4 * 3000)
+        interrupt_after(4 * 1000)
+        options["chain_method"] = "vectorized"  # parallel chains are tested with the groups
     else:
         step = pm.NUTS.astep
 
@@ -134,7 +135,7 @@ def test_what_was_drawn_is_returned_after_an_interrupt(backend, monkeypatch, int
     with caplog.at_level(logging.INFO, "implicitops"):
         found = sample(backend=backend, **options)
     n = found.posterior.sizes["draw"]
-    assert 0 < n < 5000
+    assert 500 < n < 5000
     assert found.posterior.attrs["was_interrupted"]
     assert f"Sampling was interrupted: there are {n} draws of each chain." in caplog.text
     assert np.isfinite(found.posterior["m"].values).all()
