@@ -138,6 +138,16 @@ class Status(enum.Enum):
         "a limit of integration or a break point is not a finite number at these parameters. Look for the "
         "expression that is undefined there; a limit that is always infinite is stated as oo"
     )
+    DERIVATIVE_UNDEFINED = (
+        "the value is a solution, but a derivative of it is not a finite number: it does not exist there, or its "
+        "expression overflows or is 0/0. Ask for the value alone, or restate the equation so that its derivatives "
+        "are numbers there"
+    )
+    DERIVATIVE_INACCURATE = (
+        "the value is a solution, but rounding errors may change a derivative of it by more than a thousandth of it. "
+        "Look for terms that cancel (an expanded polynomial, say) or a nearly singular system, or use "
+        "solve(..., throw=False) with jacobian_error and hessian_error"
+    )
 
     def __repr__(self) -> str:
         return f"Status.{self.name}"
@@ -163,7 +173,8 @@ class Solution:
 
     Parameters
     ----------
-    value : ndarray (...), or (..., n) for a vector unknown; NaN where the solve failed
+    value : ndarray (...), or (..., n) for a vector unknown; NaN where the solve failed. With a status
+        DERIVATIVE_UNDEFINED or DERIVATIVE_INACCURATE it is a solution
     jacobian : ndarray (..., p) or (..., n, p), or None if not asked for
         Derivative with respect to the parameters, flattened in the order of ``problem.params``.
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for

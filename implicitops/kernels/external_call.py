@@ -33,6 +33,10 @@ class NoResultError(ArithmeticError):
     """Existing code returned NaN."""
 
 
+class UncertainDifferencesError(ArithmeticError):
+    """Finite differences of existing code do not settle on a derivative."""
+
+
 class CallTimeoutError(TimeoutError):
     """Existing code did not return in time."""
 
