@@ -131,6 +131,11 @@ class _Rung:
         """Larger change of the values from x to one side, (m, n)."""
         return np.asarray(np.abs(self.odd) * self.step[:, None] + np.abs(self.even))
 
+    def over(self, other: _Rung, index: np.ndarray) -> _Rung:
+        """These differences at some points (bool (m,)), others elsewhere."""
+        parts = (("step", index), *((name, index[:, None]) for name in ("odd", "even", "size")))
+        return _Rung(**{name: np.where(here, getattr(self, name), getattr(other, name)) for name, here in parts})
+
     def at(self, index: np.ndarray) -> _Rung:
         return _Rung(self.step[index], self.odd[index], self.even[index], self.size[index])
 
@@ -213,30 +218,40 @@ def _extrapolated(line: _Line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     derivative, error, trusted = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     scales = _given_scale(line) if line.is_given else _scales(line)
     ladder, level = scales.ladder, scales.level.copy()
-    for k in range(int(level.min()), int(level.max()) + 2):
-        active = (level == k).any(axis=1) if k + 1 in ladder else np.zeros(len(level), dtype=bool)
+    for k in range(int(level.min()), int(level.max()) + 3):
+        chosen = level == k
+        active = chosen.any(axis=1)
         if not active.any():
             continue
-        chosen, noise = level[active] == k, scales.noise[active]
-        fine = [line.rung(active, ladder[k].step / ratio) for ratio in FINE_RATIOS]
-        coarse = [ladder[i] for i in (k + 1, k + 2) if i in ladder]
-        table = [rung.at(active) for rung in (ladder[k], *fine, *coarse)]
+        coarse = [_at_level(line, ladder, i, active) for i in (k, k + 1, k + 2)]
+        fine = [line.rung(active, coarse[0].step / ratio) for ratio in FINE_RATIOS]
+        table = [rung.at(active) for rung in (coarse[0], *fine, *coarse[1:])]
+        chosen, noise = chosen[active], scales.noise[active]
         best, bar, rounding = _best(table, noise)
-        if len(coarse) == 2:
-            bar = _checked(best, bar, table[-2], table[-1], noise)
+        bar = _checked(best, bar, table[-2], table[-1], noise)
         reliable = _is_trusted(best, bar, table[0], line.unit[active], scales.exact[active])
         better = chosen & ~(np.isnan(bar) | (bar >= error[active]))
         for whole, part in ((derivative, best), (error, bar), (trusted, reliable)):
             whole[active] = np.where(better, part, whole[active])
-        # Steps that are too long for an extrapolation are followed by shorter ones, once.
-        shorter = chosen & (scales.level[active] == k) & ~((bar <= 4 * rounding) | (bar <= CONVERGED * np.abs(best)))
+        # Steps that are too long for a good extrapolation are followed by shorter ones, twice if it is bad.
+        good = (bar <= 4 * rounding) | (bar <= CONVERGED * np.abs(best)) | line.is_given
+        shorter = chosen & np.where(scales.level[active] == k, ~good, ~reliable & (scales.level[active] == k - 1))
         level[active] = np.where(shorter, k + 1, level[active])
     return derivative, error, trusted
 
 
+def _at_level(line: _Line, ladder: dict[int, _Rung], k: int, active: np.ndarray) -> _Rung:
+    """Differences at a level, at more points than before if need be."""
+    missing = active & np.isnan(ladder[k].step) if k in ladder else active
+    if missing.any():
+        more = line.rung(missing, line.first / COARSE_RATIO**k)
+        ladder[k] = more.over(ladder[k], missing) if k in ladder else more
+    return ladder[k]
+
+
 def _given_scale(line: _Line) -> _Scales:
     everywhere, shape = np.ones(len(line.x), dtype=bool), line.centre.shape
-    ladder = {k: line.rung(everywhere, line.first / COARSE_RATIO**k) for k in range(2)}
+    ladder = {0: line.rung(everywhere, line.first)}
     return _Scales(ladder, np.zeros(shape, dtype=int), np.zeros(shape), np.zeros(shape, dtype=bool))
 
 
@@ -357,15 +372,14 @@ def _best(table: Sequence[_Rung], noise: np.ndarray) -> tuple[np.ndarray, np.nda
 
     Returns
     -------
-    best, bar, rounding : ndarrays (m, n); the last is the part of the bar that errors of the values have
+    best, bar, rounding : ndarrays (m, n); the last is what the bar would be by rounding alone
     """
     n_rungs = len(table)
     odd, even = [rung.odd for rung in table], [rung.even for rung in table]
     weights = [1 / rung.step[:, None] for rung in table]
     smallest = [np.maximum(ROUNDING * EPS * rung.size, noise) / rung.step[:, None] for rung in table]
     bars = [np.zeros_like(noise) for _ in table]
-    residuals = [np.zeros_like(noise) for _ in table]
-    entries, shortest = [], np.abs(even[-1])
+    entries, residuals = [], [np.full(noise.shape, np.inf) for _ in table]
     for k in range(1, n_rungs):
         for s in range(n_rungs - k):
             a = 1 / ((table[s].step / table[s + k].step)[:, None] ** 2 - 1)
@@ -375,18 +389,16 @@ def _best(table: Sequence[_Rung], noise: np.ndarray) -> tuple[np.ndarray, np.nda
             odd[s], even[s] = newer, even[s + 1] + a * (even[s + 1] - even[s])
             for terms in (weights, smallest):
                 terms[s] = (1 + a) * terms[s + 1] + a * terms[s]
-        for s in reversed(range(n_rungs - k if k >= 2 else 0)):
-            # Of what the even differences leave here, at all shorter steps, and in the entries with fewer of these.
-            residuals[s] = np.fmax(np.abs(even[s]), np.fmax(residuals[s + 1], residuals[s]))
-            entries.append((odd[s], bars[s], smallest[s], NOISE * weights[s], residuals[s]))
-        # All of these have the error of the same, the shortest step; what they have besides becomes less.
-        shortest = np.fmin(shortest, np.abs(even[n_rungs - 1 - k]))
+            if k >= 2:
+                # What is left has mostly the error at the shortest step; the more steps, the less besides.
+                residuals[s + k] = np.fmin(residuals[s + k], np.abs(even[s]))
+                entries.append((odd[s], bars[s], smallest[s], weights[s]))
+    seen = np.max([np.where(np.isfinite(r), r, 0.0) for r in residuals[-3:]], axis=0)
     best, least, rounding = np.full((3, *noise.shape), np.nan)
-    for value, distance, own, weight, residual in entries:
-        known = np.maximum(own, weight * np.nan_to_num(shortest))
-        bar = distance + np.maximum(known, weight * residual)
+    for value, distance, own, weight in entries:
+        bar = distance + np.maximum(own, NOISE * weight * seen)
         better = ~(np.isnan(bar) | (bar >= least))
-        for whole, part in ((best, value), (least, bar), (rounding, known)):
+        for whole, part in ((best, value), (least, bar), (rounding, own)):
             whole[better] = part[better]
     return best, least, rounding
 
