@@ -110,7 +110,7 @@ def test_length_one_that_its_type_does_not_announce_is_an_error():
     a, b = tt.dvector(), tt.dvector()
     function = theano.function([a, b], quadratic()(a, b))
     assert function([1.0], [2.0]).shape == (1,)
-    with pytest.raises(ValueError, match=r"batch shapes must agree; got p \(1,\), q \(3,\).*addbroadcast"):
+    with pytest.raises(ValueError, match=r"must broadcast; got p of shape \(1,\), q of shape \(3,\).*addbroadcast"):
         function([1.0], [1.0, 2.0, 3.0])
 
 
