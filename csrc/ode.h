@@ -75,14 +75,16 @@ struct iop_flow {
     iop_ode_counts *counts;
 };
 
-/* Norm of a vector of states in units of their tolerances at z. */
+/* Norm of a vector of states in units of their tolerances at z: Euclidean, or the largest component where squares leave
+ * the range of doubles, which is as good where only ratios of such norms are wanted. */
 static inline double iop_scaled_length(const iop_flow *flow, const double *x, const double *z) {
-    double sum = 0;
+    double sum = 0, largest = 0;
     for (int64_t i = 0; i < flow->primary; i++) {
         const double scale = flow->atol[i] + flow->rtol * fabs(z[i]), scaled = scale > 0 ? x[i] / scale : 0;
         sum += scaled * scaled;
+        largest = fmax(largest, fabs(scaled));
     }
-    return sqrt(sum);
+    return sum >= DBL_MIN && sum <= DBL_MAX ? sqrt(sum) : largest;
 }
 
 /* The flow of a problem and its sensitivities. */
@@ -269,9 +271,9 @@ static inline void iop_add_squares(const iop_ode_flow *s, int64_t columns, const
         const int64_t row = i * columns;
         for (int64_t c = 0; c < columns; c++) {
             const double x = fabs(a[row + c]), y = fabs(b[row + c]);
-            const double tolerance = atol * scale[c] + rtol * (x > y ? x : y), e = error[row + c];
-            // With atol = 0 a state that stays at zero is exact.
-            if (e != 0) sums[c] += (e / tolerance) * (e / tolerance);
+            // What is smaller than every normal number is as good as zero: with atol = 0 there is no other measure.
+            const double tolerance = atol * scale[c] + rtol * (x > y ? x : y) + DBL_MIN, e = error[row + c] / tolerance;
+            sums[c] += e * e;
         }
     }
 }

@@ -153,14 +153,16 @@ static void iop_adjoint_multiply(iop_flow *flow, const double *x, double *result
 static double iop_adjoint_norm(iop_flow *flow, const double *error, const double *z, const double *z_new) {
     iop_adjoint *a = (iop_adjoint *)flow;
     const int64_t n = flow->primary;
-    double largest = 0, sum = 0, most = 0;
+    double largest = 0, sum = 0, most = 0, widest = 0;
     for (int64_t i = 0; i < n; i++) a->extent[i] = fabs(a->y[i]) + flow->atol[n + i];
-    for (int64_t i = 0; i < flow->size; i++) largest = fmax(largest, fmax(fabs(z[i]), fabs(z_new[i])) * a->extent[i]);
+    for (int64_t i = 0; i < flow->size; i++) widest = fmax(widest, a->extent[i]);
+    /* In units of the largest extent, so that the products stay in the range of doubles. */
+    for (int64_t i = 0; i < flow->size; i++)
+        largest = fmax(largest, fmax(fabs(z[i]), fabs(z_new[i])) * fmax(a->extent[i] / widest, DBL_MIN));
     for (int64_t i = 0; i < flow->size; i++) {
-        const double absolute = flow->rtol * largest / a->extent[i];
-        const double scaled = error[i] / (absolute + flow->rtol * fmax(fabs(z[i]), fabs(z_new[i])));
+        const double absolute = fmin(flow->rtol * largest / fmax(a->extent[i] / widest, DBL_MIN), DBL_MAX);
+        const double scaled = error[i] / (absolute + flow->rtol * fmax(fabs(z[i]), fabs(z_new[i])) + DBL_MIN);
         if (i < n) a->atol[i] = absolute;
-        if (error[i] == 0) continue;
         if (!(fabs(scaled) <= DBL_MAX)) return INFINITY;
         if (i < n)
             sum += scaled * scaled;

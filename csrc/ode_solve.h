@@ -186,9 +186,10 @@ static void iop_scale_columns(iop_ode_flow *s) {
     const double *parameters = s->point + 1 + s->ode->n;
     double *scale = s->scale + 1, *pair = scale + s->p;
     s->scale[0] = 1;
-    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? 1 / fabs(parameters[a]) : 1;
+    /* Finite, so that atol = 0 stays 0 in every unit. */
+    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? fmin(1 / fabs(parameters[a]), DBL_MAX) : 1;
     for (int64_t a = 0; s->pairs > 0 && a < s->p; a++)
-        for (int64_t b = a; b < s->p; b++) *pair++ = scale[a] * scale[b];
+        for (int64_t b = a; b < s->p; b++) *pair++ = fmin(scale[a] * scale[b], DBL_MAX);
 }
 
 static void iop_reset(iop_stepper *m, double t) {
@@ -197,6 +198,7 @@ static void iop_reset(iop_stepper *m, double t) {
     m->previous = 1e-4;
     m->is_stiff = m->method == IOP_ODE_RODAS5P;
     m->evidence = m->counter_evidence = m->suspicion = 0;
+    m->limited = 0;
     m->patience = 5;
     for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
 }

@@ -27,6 +27,7 @@ struct iop_stepper {
     double previous;   /* error norm of the last accepted step */
     int64_t evidence, counter_evidence;
     int64_t suspicion, patience; /* explicit steps that may be too short, and how many of them before a trial */
+    double limited; /* share of the last twenty or so explicit steps that were about as long as stability allows */
     double *z, *z_new, *stages /* 16 z */, *work, *dense /* 7 z */, *interpolated;
     double *power;     /* primary + primary: a vector that turns towards the dominant eigenvector, and its image */
     /* Keeps an accepted step of length h with its interpolant; NULL: not wanted. Returns 1 if there is no memory. */
@@ -187,7 +188,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
         const int64_t was_stiff = m->is_stiff;
         if (counts->steps + counts->rejected >= m->max_steps)
-            return !m->is_stiff && m->method != IOP_ODE_AUTO && iop_longer_step_holds(m, stop) ? IOP_STIFF : IOP_MAX_STEPS;
+            return !m->is_stiff && m->method != IOP_ODE_AUTO && m->limited > 0.5 ? IOP_STIFF : IOP_MAX_STEPS;
         const double error = m->is_stiff
             ? iop_rodas_step(&m->combinations, flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
             : iop_explicit_step(m->pair, &m->combinations, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
@@ -208,6 +209,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             stiffness = fmax(stiffness, iop_power_step(m, h));
             m->suspicion += stiffness > 0.1 * m->pair->stability;
         }
+        if (!m->is_stiff) m->limited += 0.05 * ((stiffness > 0.5 * m->pair->stability) - m->limited);
         counts->stiff_steps += m->is_stiff;
         if (iop_emit_inside(m, sink, h, t_new, stop)) return IOP_NO_MEMORY;
         /* A step cut short to end at `stop`, with next to no error, says nothing against the length that was wanted. */

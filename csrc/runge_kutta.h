@@ -128,7 +128,9 @@ static double iop_explicit_step(const iop_pair *pair, const iop_combinations *c,
     const double fifth = flow->norm(flow, work, z, z_new);
     iop_combine(&c->errors[1], size, h, k, NULL, work);
     const double third = flow->norm(flow, work, z, z_new);
-    return fifth == 0 ? 0 : fifth * fifth / sqrt(fifth * fifth + 0.01 * third * third);
+    if (!(third <= DBL_MAX)) return INFINITY;
+    /* fifth^2 / sqrt(fifth^2 + (third / 10)^2), without squares that leave the range of doubles. */
+    return fifth == 0 ? 0 : fifth * (fifth / hypot(fifth, 0.1 * third));
 }
 
 /* Coefficients of the interpolant over an accepted step, from which iop_explicit_interpolate() works: seven rows of z for
