@@ -4,7 +4,7 @@ A block passes through: start (bracket, guess or search) -> iteration -> finish 
 verification that the point is a root, derivatives of the root).
 """
 
-from libc.float cimport DBL_MIN
+from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, exp2, fabs, fmax, fmin, isfinite, isinf, isnan
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
