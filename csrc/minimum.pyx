@@ -210,7 +210,8 @@ cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
         mean += fabs(w.guess[i]) / n
     memcpy(w.point, w.guess, n * sizeof(double))
     for i in range(n):
-        w.weight[i] = fabs(w.guess[i]) if w.guess[i] != 0 else (mean if mean > 0 else 1.0)
+        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
+        w.weight[i] = fabs(w.guess[i]) if fabs(w.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
     iop_evaluate_objective(s, w, w.point, w.values)
     w.guess_value = w.values[0]
     w.undefined = 0

@@ -155,7 +155,8 @@ cdef int begin(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
         w.point[i] = e.guess[i]
         mean += fabs(e.guess[i]) / n
     for i in range(n):
-        w.weight[i] = fabs(e.guess[i]) if e.guess[i] != 0 else (mean if mean > 0 else 1.0)
+        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
+        w.weight[i] = fabs(e.guess[i]) if fabs(e.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
     iop_evaluate_system(s, w, w.point, w.values)
     return IOP_CONVERGED if iop_all_finite(w.values, n) else IOP_UNDEFINED
 
