@@ -62,7 +62,10 @@ typedef enum {
     IOP_SLOW_TAIL = 25,
     IOP_PEAK_MISSED = 26,
     IOP_ROUGH = 27,
-    IOP_INVALID_LIMITS = 28
+    IOP_INVALID_LIMITS = 28,
+    IOP_DERIVATIVE_UNDEFINED = 29,
+    IOP_DERIVATIVE_INACCURATE = 30,
+    IOP_INVALID_GUESS = 31
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */

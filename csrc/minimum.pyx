@@ -24,7 +24,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_NOT_A_MINIMUM, IOP_UNBOUNDED
+        IOP_CONVERGED, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_INVALID_GUESS, IOP_NOT_A_MINIMUM, IOP_UNBOUNDED
         IOP_NON_SMOOTH, IOP_DEGENERATE_BOUND, IOP_INVALID_BOUNDS
 
 cdef extern from "cholesky.h" nogil:
@@ -194,7 +194,7 @@ cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
     if s.start.scalar != NULL:
         s.start.scalar(theta, w.guess, s.start.ctx)
     if not iop_are_finite(w.guess, n):
-        return IOP_INVALID_INPUT
+        return IOP_INVALID_GUESS
     for i in range(n):
         w.lower[i], w.upper[i] = -INFINITY, INFINITY
         w.near_lower[i] = w.near_upper[i] = 0

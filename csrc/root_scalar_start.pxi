@@ -17,17 +17,28 @@ cdef void start(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept n
         root.start.block(n, w.stride, theta, w.out, root.start.ctx)
         given = w.out
     iop_root_order_ends(n, given, given + w.stride, w.lower, w.upper, w.code)
+    take_guess(root, w, n, given + 2 * w.stride)
     if root.start_kind == IOP_START_GUESS:
-        memcpy(w.guess, given + 2 * w.stride, n * sizeof(double))
-        for i in range(n):
-            if not isfinite(w.guess[i]) and w.code[i] == IOP_PENDING:
-                w.code[i] = IOP_INVALID_INPUT
         start_from_guess(root, w, n)
         search(root, w, n)
     elif start_from_bracket(root, w, n) > 0:
+        search(root, w, n)
+
+
+cdef void take_guess(const iop_root_scalar *root, Workspace *w, int64_t n, const double *given) noexcept nogil:
+    """Guess of every lane, NaN if there is none; a guess beside its bracket is refused, not moved."""
+    cdef int64_t i
+    if root.start_kind == IOP_START_BRACKET:
         for i in range(n):
             w.guess[i] = NAN
-        search(root, w, n)
+        return
+    memcpy(w.guess, given, n * sizeof(double))
+    for i in range(n):
+        if w.code[i] == IOP_PENDING and not (
+            isfinite(w.guess[i])
+            and (root.start_kind == IOP_START_GUESS or w.lower[i] <= w.guess[i] <= w.upper[i])
+        ):
+            w.code[i] = IOP_INVALID_GUESS
 
 
 cdef inline void set_bracket(Workspace *w, int64_t i, double x1, double f1, double fx1, double x2, double f2,
@@ -57,9 +68,10 @@ cdef inline void set_solution(Workspace *w, int64_t i, double x) noexcept nogil:
 cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
     """Evaluates both ends; returns how many lanes have an infinite end and are left to the search.
 
-    An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket.
+    An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket. If there is a guess too, it is
+    the first iterate.
     """
-    cdef int64_t attempt
+    cdef int64_t attempt, infinite, i
     cdef iop_root_lanes *s = w.lanes
     cdef double *f = w.out + IOP_F * w.stride
     cdef double *fx = w.out + IOP_FX * w.stride
@@ -79,7 +91,12 @@ cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64
         evaluate_at(&root.residual, w, n, high)
         if iop_root_move_undefined_ends(n, f, w.upper, w.lower, attempt, w.code, high) == 0:
             break
-    return iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
+    infinite = iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
+    if root.start_kind == IOP_START_BOTH:
+        for i in range(n):
+            if s.bisections[i] >= 0 and low[i] < w.guess[i] < high[i]:
+                s.x[i] = w.guess[i]
+    return infinite
 
 
 cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
@@ -103,6 +120,7 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     cdef double fraction[IOP_ROW]
     cdef double reach[IOP_ROW]
     cdef double trying[IOP_ROW]
+    cdef double halfway[IOP_ROW]  # |F| after half of all steps
     cdef double kept[IOP_ROW]  # share of the distance to a bound that a step beyond it leaves
     cdef double x, length, step, part
     cdef bint slow, converging, overflow
@@ -117,6 +135,9 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     for k in range(root.max_steps):
         evaluate(&root.residual, w, n, s.x)
         remaining = 0
+        if k == root.max_steps // 2:
+            for i in range(n):
+                halfway[i] = fabs(f_base[i])
         for i in range(n):
             if trying[i] == 0:
                 continue
@@ -186,6 +207,10 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
             break
     for i in range(n):
         if trying[i] != 0 and w.code[i] == IOP_PENDING:
+            # What has hardly fallen in half of all steps has a minimum there, and more steps would not help.
+            if fabs(f_base[i]) > 0.5 * halfway[i]:
+                s.x[i] = NAN
+                continue
             w.ended[i] = 0
             s.x[i] = base[i]
 

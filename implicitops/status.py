@@ -138,6 +138,18 @@ class Status(enum.Enum):
         "a limit of integration or a break point is not a finite number at these parameters. Look for the "
         "expression that is undefined there; a limit that is always infinite is stated as oo"
     )
+    DERIVATIVE_UNDEFINED = (
+        "the solution is right, but a derivative of it is not a finite number there: it overflowed, or is undefined at "
+        "this point. Look for the factor or branch that is undefined there, or restate the expression"
+    )
+    DERIVATIVE_INACCURATE = (
+        "the solution is right, but rounding errors may have spoilt a derivative by more than a thousandth: see "
+        "jacobian_error and hessian_error. Restate the equation so that nearly equal numbers are not subtracted"
+    )
+    INVALID_GUESS = (
+        "the guess is not a finite number, although all parameters are, or it lies outside the bracket that was given "
+        "with it. Look for the expression in guess= that is undefined there, or give another guess"
+    )
 
     def __repr__(self) -> str:
         return f"Status.{self.name}"

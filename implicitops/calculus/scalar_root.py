@@ -50,15 +50,11 @@ class ScalarRootRule:
         return tape.bundle(symbols, (value, *tape.reverse([(value, sp.S.One)], (x,)), scale))
 
     def start_bundle(self) -> Bundle:
-        """Parameters to the bracket, or to domain and guess."""
+        """Parameters to the bracket, or the domain, and the guess if there is one."""
         statement = Statement(self.problem, self.problem.unknowns)
         problem = self.problem
-        if getattr(problem, "bracket", None) is not None:
-            outputs = problem.bracket
-        elif problem.guess is not None:
-            outputs = (*problem.domain[0], *problem.guess)
-        else:
-            outputs = problem.domain[0]
+        bracket = getattr(problem, "bracket", None)
+        outputs = (*(problem.domain[0] if bracket is None else bracket), *(problem.guess or ()))
         return Bundle(statement.parameters, tuple(statement.translate(e) for e in outputs))
 
     def finish_bundle(self, derivatives: int) -> Bundle:
