@@ -64,6 +64,7 @@ class ScalarRootRule:
         value, scale = tape.add(residual), tape.add(rounding_scale(residual))
         slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters))
         curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters))
+        slope = _as_divisor(tape, x, slope)
         outputs = [value, slope, scale, curvature]
         first = [tape.add(-derivative / slope) for derivative in slopes]
         if derivatives >= 1:
@@ -119,7 +120,7 @@ class ScalarRootPullback(Evaluate):
         _, residual, x, parameters = _canonical(self.problem)
         ((cotangent,),) = self.groups[-1:]
         slope, *slopes = tape.reverse([(tape.add(residual), sp.S.One)], (x, *parameters))
-        factor = tape.add(-cotangent / slope)
+        factor = tape.add(-cotangent / _as_divisor(tape, x, slope))
         products = [tape.add(factor * derivative) for derivative in slopes]
         return grouped([_only_at_a_root(tape, x, value, [cotangent]) for value in products], self.groups[:-2])
 
@@ -156,7 +157,13 @@ class ScalarRootPushforward(Evaluate):
         (slope,) = tape.forward([value], {x: sp.S.One})
         tangents = flat(self.groups[len(self.problem.parameter_shapes) + 1 :])
         (change,) = tape.forward([value], dict(zip(parameters, tangents)))
-        return [[_only_at_a_root(tape, x, tape.add(-change / slope), tangents)]]
+        return [[_only_at_a_root(tape, x, tape.add(-change / _as_divisor(tape, x, slope)), tangents)]]
+
+
+def _as_divisor(tape: Tape, x: sp.Symbol, slope: sp.Expr) -> sp.Expr:
+    """F_x, by which SymPy must not divide where it is 0 everywhere: no root of a step function is regular."""
+    is_zero = slope == 0
+    return tape.add(sp.Piecewise((slope, x <= _LARGEST), (x, True), evaluate=False)) if is_zero else slope
 
 
 def _only_at_a_root(tape: Tape, x: sp.Symbol, value: sp.Expr, seeds: Sequence[sp.Symbol]) -> sp.Expr:
