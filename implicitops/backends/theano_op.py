@@ -16,7 +16,7 @@ from theano.graph.type import generic
 
 from implicitops.backends import failures, theano_c_code
 from implicitops.backends.marked_nan import SOLVES, run_marked
-from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evaluate, fits, free_length, length_rule
+from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evaluate, fits, free_length
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
 from implicitops.kernels import kernel_of, register
@@ -149,12 +149,8 @@ class SymbolicOperation(COp):
         length = free_length(inputs, shapes)
         for name, x, shape in zip(names, inputs, shapes):
             if x.shape[x.ndim - len(shape) :] != resolved(shape, length):
-                if shape[:1] == (FREE,) and fits(x.shape, shape):
-                    free = zip(names, inputs, shapes)
-                    raise ArgumentError(
-                        length_rule({n: y.shape[y.ndim - len(s)] for n, y, s in free if s[:1] == (FREE,)})
-                    )
-                raise ArgumentError(f"{name}: {core_rule(shape)}; got an array of shape {x.shape}.")
+                rule = core_rule(resolved(shape, length))
+                raise ArgumentError(f"{name}: {rule}; got an array of shape {x.shape}.")
         raise ArgumentError(
             f"{batch_rule(names, [x.shape for x in inputs], shapes)} An axis of length 1 is broadcast only if its type "
             "says so: see theano.tensor.addbroadcast."

@@ -150,7 +150,7 @@ def test_vector_of_the_wrong_length_is_an_error_that_names_it(way, argument):
 
 
 def test_batches_that_do_not_broadcast_are_an_error_that_names_them(way):
-    with pytest.raises(iop.ArgumentError, match=r"must broadcast; got p \(2,\), q \(3,\)"):
+    with pytest.raises(iop.ArgumentError, match=r"must broadcast; got p of shape \(2,\), q of shape \(3,\)"):
         way(quadratic())(tf.ones(2, tf.float64), tf.ones(3, tf.float64))
 
 
