@@ -16,6 +16,9 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.functions import FUNCTIONS
+from implicitops.functions import RealFunction, mpmath_name
+
 #: These powers print as square roots.
 _HALVES = (sp.Rational(1, 2), sp.Rational(-1, 2))
 
@@ -120,6 +123,8 @@ def _functions() -> dict[str, Any]:
         "sin": _sine,
         "cos": _cosine,
     }
+    table = {mpmath_name(kind): row.reference for kind, row in FUNCTIONS.items() if issubclass(kind, RealFunction)}
+    wrapped.update({name: _through_mpmath(reference) for name, reference in table.items() if reference is not None})
     functions = {**wrapped, **{name: _elementwise(function) for name, function in own.items()}, "mpf": Decimal}
     functions["half_power"] = lambda base, twice: functions["sqrt"](base) ** twice
     return functions

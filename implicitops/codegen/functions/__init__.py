@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from ..unsupported import UnsupportedDerivativeError
-from . import bessel, elementary, error, gamma, integrals, steps
+from . import bessel, elementary, error, gamma, incomplete_gamma, integrals, steps
 from .row import Refusal, Row
 
 __all__ = ["FUNCTIONS", "OPEN", "Refusal", "Row", "partial", "row_of"]
@@ -21,7 +21,9 @@ OPEN = (sp.Derivative, sp.Subs, sp.Integral, sp.Sum, sp.Product, sp.Limit, sp.hy
 
 #: Every row by its class.
 FUNCTIONS: dict[type, Row] = {
-    row.kind: row for family in (elementary, steps, error, gamma, bessel, integrals) for row in family.ROWS
+    row.kind: row
+    for family in (elementary, steps, error, gamma, incomplete_gamma, bessel, integrals)
+    for row in family.ROWS
 }
 
 
