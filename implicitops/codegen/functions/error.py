@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def _erf2(printer: Printer, x: Value, y: Value) -> Value:
-    return printer.call("erf", y) - printer.call("erf", x)
+    """From the complement where both arguments lie on one side of 0, where erf is close to 1 or -1."""
+    one_side = x * y > 0.0
+    sign = printer.emitter.copysign(1.0, x)
+    complement = sign * (printer.call("erfc", abs(x)) - printer.call("erfc", abs(y)))
+    return one_side.where(complement, printer.call("erf", y) - printer.call("erf", x))
 
 
 ROWS = (
@@ -29,6 +33,6 @@ ROWS = (
         computed(_erf2),
         None,
         lambda x, y: mpmath.erf(y) - mpmath.erf(x),
-        ((0.3, 1.7), (-2.0, 0.5), (1.5, 0.1)),
+        ((0.3, 1.7), (-2.0, 0.5), (1.5, 0.1), (5.0, 6.0), (-6.0, -5.0)),
     ),
 )
