@@ -21,7 +21,7 @@ from implicitops.problems.ode import ODE
 
 #: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
 #: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
-ESTIMATED: dict[type, tuple[bool, bool]] = {}
+ESTIMATED: dict[type, tuple[bool, bool]] = {ODE: (True, True)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Solve(Operation):
         if isinstance(self.problem, External):
             error = error_shape(self.problem, self.derivatives)
         else:
-            error = (0,) if isinstance(self.problem, ODE) else value
+            # The error of an ODE takes a second integration, for which it costs nothing to ask along with derivatives.
+            error = (0,) if isinstance(self.problem, ODE) and self.derivatives == 0 else value
         return (value, first, second, error, *self._derivative_error_shapes(first, second))
 
     def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:
