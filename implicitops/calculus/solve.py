@@ -87,7 +87,8 @@ class Solve(Operation):
         if isinstance(self.problem, External):  # whose derivatives are exact unless they are finite differences
             errors = [error_shape(self.problem, k) if k <= self.derivatives else (0,) for k in (1, 2)]
             return errors[0], errors[1]
-        known = ESTIMATED.get(type(self.problem), (False, False))
+        kinds = type(self.problem).__mro__
+        known = next((ESTIMATED[kind] for kind in kinds if kind in ESTIMATED), (False, False))
         return first if known[0] else (0,), second if known[1] else (0,)
 
     def vjp(self) -> Program:
