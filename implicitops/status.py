@@ -149,8 +149,8 @@ class Status(enum.Enum):
         "solve(..., throw=False) with jacobian_error and hessian_error"
     )
     INVALID_GUESS = (
-        "the guess is not a finite number at these parameters although they are: look for the expression of the guess "
-        "that is undefined there"
+        "the guess is not a finite number, although all parameters are, or it lies outside the bracket that was given "
+        "with it. Look for the expression in guess= that is undefined there, or give another guess"
     )
 
     def __repr__(self) -> str:
