@@ -35,12 +35,14 @@ typedef struct {
     iop_callback directional; /* (t, y, q, kt, k) -> derivative of the entries of f_y and f_p along (kt, k) */
     iop_callback variational; /* (t, y, q, S) -> f, S' in one; scalar NULL: from the entries of f_y and f_p */
     iop_callback third;       /* (t, y, q, u, v, kt, k, ku, kv) -> derivative of D2f[u, v] along all of that */
-    iop_callback moments;     /* p -> t0, event times, switching times; their first and second derivatives */
-    iop_callback regimes;     /* (t, p) -> one number for each regime, which is 1 where that is positive, else 0 */
+    iop_callback moments;     /* p -> t0, event times, switching times, one time of each periodic switch and then the
+                                 period of each; their first and second derivatives */
+    iop_callback regimes;     /* (t, p) -> one number for each regime, which is 1 where that is positive, else 0; that
+                                 of a periodic switch is the floor of the number */
     const iop_map *changes;   /* what the states become at t0 and at each event */
     const iop_map *outputs;   /* NULL: the states themselves */
     iop_matrix_shape shape;
-    int64_t n, p, n_regimes, n_events, n_switches, n_outputs;
+    int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_outputs;
     int64_t order, max_steps, method;
     double rtol;
     const double *atol;

@@ -40,7 +40,7 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     cdef int64_t n = ode.n, p = ode.p, q = p + 1, rows = ode.n_outputs if ode.n_outputs > n else n
     cdef int64_t pairs = p * (p + 1) // 2 if ode.order > 1 else 0, columns = p if ode.order > 0 else 0
     cdef int64_t size = (n * (1 + columns + pairs) + 3) // 4 * 4, width = 1 + n + p, q_pairs = q * (q + 1) // 2
-    cdef int64_t first = largest_map(ode), moments = 1 + ode.n_events + ode.n_switches
+    cdef int64_t first = largest_map(ode), moments = 1 + ode.n_events + ode.n_switches + 2 * ode.n_periodic
     cdef double *m = memory
     w.s.p = columns
     w.s.pairs = pairs
@@ -64,9 +64,10 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.stepper.dense = take(&m, 7 * size)
     w.stepper.power = take(&m, 2 * n)
     w.moments = take(&m, moments * (1 + p + p * (p + 1) // 2))
+    w.crossing = take(&m, p + p * (p + 1) // 2)
     w.queue = <int64_t *> take(&m, 2 * moments)
     w.zero = take(&m, q + q_pairs)
-    w.values = take(&m, first + 2 * ode.n_switches)
+    w.values = take(&m, first + 2 * ode.n_regimes)
     w.rate = take(&m, size)
     w.changed = take(&m, size + 1 + p)
     w.first = take(&m, n * q)
@@ -147,8 +148,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
 cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const iop_ode *ode, int64_t n_times,
                              double *memory) noexcept nogil:
     """Divides a block among the vectors of the way back and returns its end; from NULL, its length in doubles."""
-    cdef int64_t n = ode.n, p = ode.p, size = n + p, k, first = largest_map(ode)
-    cdef int64_t moments = 1 + ode.n_events + ode.n_switches, states = (n + 3) // 4 * 4
+    cdef int64_t n = ode.n, p = ode.p, size = n + p, first = largest_map(ode), states = (n + 3) // 4 * 4
     cdef double *m = memory
     a.y = take(&m, states)
     a.base = take(&m, first)
@@ -167,12 +167,6 @@ cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const i
     a.stepper.power = take(&m, 2 * n)
     trajectory.outputs = take(&m, n * n_times)
     trajectory.row = 3 + 8 * states
-    trajectory.passages = <iop_passage *> take(&m, moments * sizeof(iop_passage) // sizeof(double))
-    for k in range(moments):
-        if memory != NULL:
-            trajectory.passages[k].before = m
-            trajectory.passages[k].after = m + n
-        take(&m, 2 * n)
     return m
 
 
@@ -193,7 +187,9 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
     if memory == NULL:
         return -1
     trajectory.steps = NULL
-    trajectory.n_steps = trajectory.capacity = 0
+    trajectory.passages = NULL
+    trajectory.around = NULL
+    trajectory.n_steps = trajectory.capacity = trajectory.passage_capacity = 0
     a.forward = &w
     lay_out(&w, ode, n_times, memory)
     a.times_gradient = lay_out_adjoint(&a, &trajectory, ode, n_times, memory + size)
@@ -223,6 +219,8 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
         if status != NULL:
             status[i] = code
     free(trajectory.steps)
+    free(trajectory.passages)
+    free(trajectory.around)
     free(memory)
     return -1 if code < 0 else failed
 
@@ -268,7 +266,7 @@ cdef class InitialValueProblem:
     outputs : Map or None
     directional, variational, third, moments, regimes : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
-    n_params, n_switches : int
+    n_params, n_switches, n_periodic : int
     atol : float64 array (n,)
     rtol : float
     max_steps, method, order : int
@@ -286,8 +284,8 @@ cdef class InitialValueProblem:
         self.changes = NULL
 
     def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, regimes, bandwidths,
-                 int64_t n_params, int64_t n_switches, atol, double rtol, int64_t max_steps, int64_t method,
-                 int64_t order, bint adjoint=False):
+                 int64_t n_params, int64_t n_switches, int64_t n_periodic, atol, double rtol, int64_t max_steps,
+                 int64_t method, int64_t order, bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
         atol = np.ascontiguousarray(atol, dtype=np.float64)
@@ -311,8 +309,9 @@ cdef class InitialValueProblem:
         self.adjoint = adjoint
         self.data.n = n
         self.data.p = n_params
-        self.data.n_regimes = n_switches
+        self.data.n_regimes = n_switches + n_periodic
         self.data.n_switches = n_switches
+        self.data.n_periodic = n_periodic
         self.data.n_events = len(changes) - 1
         self.data.n_outputs = n if outputs is None else (<Map> outputs).data.n_rows
         self.data.order = order

@@ -206,17 +206,19 @@ static double iop_adjoint_flux(iop_adjoint *a, double t, const double *y, const 
 }
 
 /* Goes back over the start, an event or a switch. */
-static void iop_adjoint_moment(iop_adjoint *a, const iop_passage *passage, double *z) {
+static void iop_adjoint_moment(iop_adjoint *a, int64_t j, double *z) {
     iop_ode_work *w = a->forward;
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const iop_moment moment = iop_moment_of(w, passage->moment);
+    const iop_passage *passage = w->trajectory->passages + j;
+    const double *before = iop_around(w->trajectory, j, ode->n), *after = before + ode->n;
+    const iop_moment moment = iop_moment_of(w, passage->moment, passage->regime);
     const int64_t moves = !iop_all_zero(moment.first, ode->p);
     double *values = a->values, *earlier = a->contracted;
-    double jump = moves ? -iop_adjoint_flux(a, moment.time, passage->after, z) : 0;
+    double jump = moves ? -iop_adjoint_flux(a, moment.time, after, z) : 0;
     if (passage->moment <= ode->n_events) {
         const iop_map *g = &ode->changes[passage->moment];
-        iop_set_point(s, moment.time, passage->before);
+        iop_set_point(s, moment.time, before);
         g->first.scalar(s->point, values, g->first.ctx);
         for (int64_t i = 0; i < ode->n; i++) jump += z[i] * values[ode->n + i];
         memset(earlier, 0, ode->n * sizeof(double));
@@ -225,12 +227,11 @@ static void iop_adjoint_moment(iop_adjoint *a, const iop_passage *passage, doubl
         iop_transposed(g->n_entries, g->rows, g->columns, iop_map_jacobian(g, values), z, 1, earlier);
         memcpy(z, earlier, ode->n * sizeof(double));
     } else {
-        double *regime = s->point + 1 + ode->n + ode->p + (passage->moment - 1 - ode->n_events);
-        *regime = 1 - *regime;
+        *iop_regime_of(w, passage->moment) = passage->regime;
     }
     if (!moves) return;
-    if (passage->moment != 0) jump += iop_adjoint_flux(a, moment.time, passage->before, z);
-    for (int64_t j = 0; j < ode->p; j++) z[ode->n + j] += jump * moment.first[j];
+    if (passage->moment != 0) jump += iop_adjoint_flux(a, moment.time, before, z);
+    for (int64_t i = 0; i < ode->p; i++) z[ode->n + i] += jump * moment.first[i];
 }
 
 /* Goes back from t to an earlier time, first measuring time from t and then from the end: lambda may change fast after an
@@ -272,15 +273,15 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
     }
     while (k >= 0 || (w->n_times > 0 && j >= 0)) {
         while (k >= 0 && w->times[w->order[k]] >= t) iop_adjoint_output(a, w->order[k--], m->z);
-        while (j >= 0 && w->moments[trajectory->passages[j].moment] >= t) {
-            iop_adjoint_moment(a, &trajectory->passages[j], m->z);
+        while (j >= 0 && trajectory->passages[j].time >= t) {
+            iop_adjoint_moment(a, j, m->z);
             a->last = trajectory->passages[j--].steps - 1;
             m->h = 0;
         }
         if (j < 0) break;
         a->first = trajectory->passages[j].steps;
         a->cursor = a->last;
-        const double moment = w->moments[trajectory->passages[j].moment];
+        const double moment = trajectory->passages[j].time;
         const double next = k >= 0 ? fmax(w->times[w->order[k]], moment) : moment;
         if ((status = iop_adjoint_back(a, t, next)) != IOP_CONVERGED) return status;
         t = next;

@@ -32,7 +32,7 @@ cdef extern from "ode.h" nogil:
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
-        int64_t n, p, n_regimes, n_events, n_switches, n_outputs, order, max_steps, method
+        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_outputs, order, max_steps, method
         double rtol
         const double *atol
     ctypedef struct iop_ode_counts:
@@ -73,18 +73,19 @@ cdef extern from "ode_solve.h" nogil:
         double *power
         int (*record)(iop_stepper *, double) noexcept nogil
     ctypedef struct iop_passage:
-        double *before
-        double *after
+        pass
     ctypedef struct iop_trajectory:
         double *steps
-        int64_t n_steps, capacity, row, n_passages
+        int64_t n_steps, capacity, row, passage_capacity
         iop_passage *passages
+        double *around
         double *outputs
     ctypedef struct iop_ode_work:
         iop_ode_flow s
         iop_stepper stepper
         iop_ode_counts counts
         double *moments
+        double *crossing
         int64_t *queue
         double *zero
         double *values

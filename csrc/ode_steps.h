@@ -185,6 +185,8 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         const double remaining = target - m->t;
         const int last = m->h >= 0.999 * remaining;
         double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
+        /* No stage may lie beyond the end, where the right-hand side need not be defined. */
+        while (last && m->t + h > target) h = nextafter(h, 0);
         const int64_t was_stiff = m->is_stiff;
         if (counts->steps + counts->rejected >= m->max_steps)
             return !m->is_stiff && m->method != IOP_ODE_AUTO && iop_longer_step_holds(m, stop) ? IOP_STIFF : IOP_MAX_STEPS;

@@ -41,7 +41,7 @@ class Continuity:
     """What moves, and how smooth expressions have to be.
 
     Conditions on anything else than what moves may jump: on parameters alone they hold during the whole integration,
-    and on the time alone they change at a time without a derivative.
+    and on the time alone they change at a time without a derivative, which matters only where ``times_move``.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class Continuity:
     time : Symbol
     order : 1 if expressions have to be continuous, 2 if their derivatives as well
     states_move : bool, conditions on states are looked at as well
+    times_move : bool, conditions on the time and numbers are looked at as well
     """
 
     states: tuple[sp.Symbol, ...]
@@ -57,6 +58,7 @@ class Continuity:
     time: sp.Symbol
     order: int = 1
     states_move: bool = True
+    times_move: bool = False
 
     def failure(self, node: sp.Expr) -> sp.Expr | None:
         """Smallest part of an expression that keeps it from being provably smooth; None if it is smooth."""
@@ -75,11 +77,11 @@ class Continuity:
         return None if part is None or self._is_smooth(node) else part
 
     def moves(self, node: sp.Basic) -> bool:
-        """Whether a condition changes at a time that depends on states or parameters."""
+        """Whether a condition changes at a time that matters."""
         symbols = node.free_symbols
         if not symbols.isdisjoint(self.states):
             return self.states_move
-        return self.time in symbols and not symbols.isdisjoint(self.parameters)
+        return self.time in symbols and (self.times_move or not symbols.isdisjoint(self.parameters))
 
     def _is_smooth(self, node: sp.Expr) -> bool:
         expression = self._as_piecewise(node)

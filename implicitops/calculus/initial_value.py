@@ -217,14 +217,16 @@ class InitialValue:
         return pays_as_banded(len(self.point.states), self.rhs.pattern(self.point.states))
 
     def moments_bundle(self, order: int) -> Bundle:
-        """Parameters to t0, the event times and the switching times, and their derivatives up to an order.
+        """Parameters to t0, the event times, the switching times and the periods, and their derivatives up to an order.
 
         The second derivatives are those by p_a and p_b with a <= b, the first of which varies slowest.
         """
         translate, parameters = self.statement.translate, self.statement.parameters
         tape = Tape()
         times = (translate(self.problem.t0), *(translate(event.time) for event in self.problem.events))
-        values = [tape.add(time) for time in (*times, *(switch.time for switch in self.switching.switches))]
+        switches = self.switching.switches
+        periods = (switch.period for switch in switches if switch.period is not None)
+        values = [tape.add(time) for time in (*times, *(switch.time for switch in switches), *periods)]
         gradients = [tape.reverse([(value, sp.S.One)], parameters) for value in values] if order >= 1 else []
         seconds = []
         if order >= 2:
