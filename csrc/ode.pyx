@@ -65,9 +65,13 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.stepper.power = take(&m, 2 * n)
     w.moments = take(&m, moments * (1 + p + p * (p + 1) // 2))
     w.crossing = take(&m, p + p * (p + 1) // 2)
-    w.queue = <int64_t *> take(&m, 2 * moments)
+    w.stops = take(&m, moments + ode.n_breakpoints)
+    w.queue = <int64_t *> take(&m, 2 * (moments + ode.n_breakpoints))
+    w.s.surface_values = take(&m, ode.n_surfaces)
+    w.surfaces.next = take(&m, ode.n_surfaces)
+    w.surfaces.samples = take(&m, (IOP_STRETCHES + 1) * ode.n_surfaces)
     w.zero = take(&m, q + q_pairs)
-    w.values = take(&m, first + 2 * ode.n_regimes)
+    w.values = take(&m, first + 2 * (ode.n_switches + ode.n_periodic))
     w.rate = take(&m, size)
     w.changed = take(&m, size + 1 + p)
     w.first = take(&m, n * q)
@@ -87,6 +91,7 @@ cdef void begin(iop_ode_work *w, const iop_ode *ode, int64_t n_times) noexcept n
     w.stepper.flow = &w.s.flow
     w.stepper.method = ode.method
     w.stepper.max_steps = ode.max_steps
+    w.stepper.max_step = ode.max_step
     # The pair of order 8 needs fewer evaluations except where next to no accuracy is asked for.
     w.stepper.pair = &iop_tsit5 if ode.method == TSIT5 or (ode.method == AUTO and ode.rtol > 1e-4) else &iop_dop853
     w.stepper.record = NULL
@@ -186,10 +191,9 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
     cdef int code = IOP_CONVERGED
     if memory == NULL:
         return -1
-    trajectory.steps = NULL
+    trajectory.steps = trajectory.kept = NULL
     trajectory.passages = NULL
-    trajectory.around = NULL
-    trajectory.n_steps = trajectory.capacity = trajectory.passage_capacity = 0
+    trajectory.n_steps = trajectory.capacity = trajectory.n_passages = trajectory.passage_capacity = 0
     a.forward = &w
     lay_out(&w, ode, n_times, memory)
     a.times_gradient = lay_out_adjoint(&a, &trajectory, ode, n_times, memory + size)
@@ -220,7 +224,7 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
             status[i] = code
     free(trajectory.steps)
     free(trajectory.passages)
-    free(trajectory.around)
+    free(trajectory.kept)
     free(memory)
     return -1 if code < 0 else failed
 
@@ -264,11 +268,11 @@ cdef class InitialValueProblem:
     rhs : Map
     changes : sequence of Map, the start and then each event
     outputs : Map or None
-    directional, variational, third, moments, regimes : compiled bundles or None, see ode.h
+    directional, variational, third, moments, breakpoints, regimes, surfaces : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
-    n_params, n_switches, n_periodic : int
+    n_params, n_switches, n_periodic, n_surfaces, n_breakpoints : int
     atol : float64 array (n,)
-    rtol : float
+    rtol, max_step : float
     max_steps, method, order : int
     adjoint : bool, solve for the gradient of a weighted sum of the outputs instead of the outputs
     """
@@ -283,13 +287,16 @@ cdef class InitialValueProblem:
     def __cinit__(self):
         self.changes = NULL
 
-    def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, regimes, bandwidths,
-                 int64_t n_params, int64_t n_switches, int64_t n_periodic, atol, double rtol, int64_t max_steps,
-                 int64_t method, int64_t order, bint adjoint=False):
+    def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, breakpoints, regimes,
+                 surfaces, bandwidths, int64_t n_params, int64_t n_switches, int64_t n_periodic, int64_t n_surfaces,
+                 int64_t n_breakpoints, atol, double rtol, double max_step, int64_t max_steps, int64_t method,
+                 int64_t order, bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
         atol = np.ascontiguousarray(atol, dtype=np.float64)
-        self.keep = (rhs, tuple(changes), outputs, directional, variational, third, moments, regimes, atol)
+        self.keep = (
+            rhs, tuple(changes), outputs, directional, variational, third, moments, breakpoints, regimes, surfaces, atol
+        )
         self.changes = <iop_map *> malloc(len(changes) * sizeof(iop_map))
         if self.changes == NULL:
             raise MemoryError
@@ -302,22 +309,27 @@ cdef class InitialValueProblem:
         self.data.variational = as_callback(variational)
         self.data.third = as_callback(third)
         self.data.moments = as_callback(moments)
+        self.data.breakpoints = as_callback(breakpoints)
         self.data.regimes = as_callback(regimes)
+        self.data.surfaces = as_callback(surfaces)
         self.data.shape.n = n
         self.data.shape.banded = bandwidths is not None
         self.data.shape.lower, self.data.shape.upper = bandwidths if bandwidths is not None else (n - 1, n - 1)
         self.adjoint = adjoint
         self.data.n = n
         self.data.p = n_params
-        self.data.n_regimes = n_switches + n_periodic
+        self.data.n_regimes = n_switches + n_periodic + n_surfaces
         self.data.n_switches = n_switches
         self.data.n_periodic = n_periodic
+        self.data.n_surfaces = n_surfaces
+        self.data.n_breakpoints = n_breakpoints
         self.data.n_events = len(changes) - 1
         self.data.n_outputs = n if outputs is None else (<Map> outputs).data.n_rows
         self.data.order = order
         self.data.max_steps = max_steps
         self.data.method = method
         self.data.rtol = rtol
+        self.data.max_step = max_step
         self.data.atol = <const double *> <uintptr_t> atol.ctypes.data
 
     def __dealloc__(self):

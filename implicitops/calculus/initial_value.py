@@ -16,6 +16,7 @@ import sympy as sp
 
 from implicitops.calculus.equations import Pattern, pays_as_banded
 from implicitops.calculus.statement import Statement
+from implicitops.calculus.surfaces import Surfaces, surfaces_of
 from implicitops.calculus.switching import Switching, switching_of
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
@@ -186,12 +187,18 @@ class InitialValue:
     def point(self) -> Point:
         """What the functions depend on."""
         statement = self.statement
-        return Point(statement.time, statement.unknowns, statement.parameters, self.switching.regimes)
+        regimes = (*self.switching.regimes, *self.surfaces.regimes)
+        return Point(statement.time, statement.unknowns, statement.parameters, regimes)
+
+    @cached_property
+    def surfaces(self) -> Surfaces:
+        """The right-hand side with regimes in the place of all other conditions as well."""
+        return surfaces_of(self.switching.rhs, (self.statement.time, *self.statement.unknowns))
 
     @cached_property
     def rhs(self) -> MapBundles:
         """The right-hand side."""
-        return MapBundles(self.point, self.switching.rhs)
+        return MapBundles(self.point, self.surfaces.rhs)
 
     @cached_property
     def outputs(self) -> MapBundles | None:
@@ -234,6 +241,17 @@ class InitialValue:
                 rows = [tape.reverse([(value, sp.S.One)], parameters) for value in gradient]
                 seconds.append([rows[a][b] for a in range(len(parameters)) for b in range(a, len(parameters))])
         return tape.bundle(parameters, (*values, *chain(*gradients), *chain(*seconds)))
+
+    def breakpoints_bundle(self) -> Bundle:
+        """Parameters to the times at which steps end."""
+        tape = Tape()
+        values = [tape.add(self.statement.translate(time)) for time in self.problem.breakpoints]
+        return tape.bundle(self.statement.parameters, values)
+
+    def surfaces_bundle(self) -> Bundle:
+        """(t, y, q) to what decides the regime of each surface."""
+        tape = Tape()
+        return tape.bundle(self.point.symbols, [tape.add(expression) for expression in self.surfaces.expressions])
 
     def regimes_bundle(self) -> Bundle:
         """(t, p) to what decides each regime."""
