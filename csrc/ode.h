@@ -41,11 +41,12 @@ typedef struct {
     iop_callback breakpoints; /* p -> times at which steps end */
     iop_callback regimes;     /* (t, p) -> one number for each switch's regime, which is 1 where that is positive, else 0,
                                  and one for each periodic switch's, which is the floor of that */
-    iop_callback surfaces;    /* (t, y, q) -> the same for each surface's regime */
+    iop_callback surfaces;    /* (t, y, q) -> the same for each surface's regime; the last n_guards must not be crossed
+                                 where there are derivatives */
     const iop_map *changes;   /* what the states become at t0 and at each event */
     const iop_map *outputs;   /* NULL: the states themselves */
     iop_matrix_shape shape;
-    int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_breakpoints, n_outputs;
+    int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs;
     int64_t order, max_steps, method;
     double rtol, max_step;
     const double *atol;

@@ -270,7 +270,7 @@ cdef class InitialValueProblem:
     outputs : Map or None
     directional, variational, third, moments, breakpoints, regimes, surfaces : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
-    n_params, n_switches, n_periodic, n_surfaces, n_breakpoints : int
+    n_params, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints : int
     atol : float64 array (n,)
     rtol, max_step : float
     max_steps, method, order : int
@@ -289,7 +289,7 @@ cdef class InitialValueProblem:
 
     def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, breakpoints, regimes,
                  surfaces, bandwidths, int64_t n_params, int64_t n_switches, int64_t n_periodic, int64_t n_surfaces,
-                 int64_t n_breakpoints, atol, double rtol, double max_step, int64_t max_steps, int64_t method,
+                 int64_t n_guards, int64_t n_breakpoints, atol, double rtol, double max_step, int64_t max_steps, int64_t method,
                  int64_t order, bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
@@ -322,6 +322,7 @@ cdef class InitialValueProblem:
         self.data.n_switches = n_switches
         self.data.n_periodic = n_periodic
         self.data.n_surfaces = n_surfaces
+        self.data.n_guards = n_guards
         self.data.n_breakpoints = n_breakpoints
         self.data.n_events = len(changes) - 1
         self.data.n_outputs = n if outputs is None else (<Map> outputs).data.n_rows

@@ -32,7 +32,7 @@ cdef extern from "ode.h" nogil:
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
-        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_breakpoints, n_outputs
+        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs
         int64_t order, max_steps, method
         double rtol, max_step
         const double *atol

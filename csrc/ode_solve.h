@@ -49,6 +49,10 @@ static void iop_enter_regimes(iop_ode_work *w, double t) {
 /* Goes over to the regimes beyond a surface. Returns a status, or IOP_NO_MEMORY. */
 static int iop_pass_surface(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
+    const int64_t count = s->ode->n_surfaces;
+    const double *regimes = iop_surface_regimes(s);
+    for (int64_t k = count - s->ode->n_guards; k < count; k++)
+        if ((s->p > 0 || w->trajectory != NULL) && w->surfaces.next[k] != regimes[k]) return IOP_DISCONTINUITY;
     if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
     memcpy(iop_surface_regimes(s), w->surfaces.next, s->ode->n_surfaces * sizeof(double));
     s->follows = w->surfaces.follows;

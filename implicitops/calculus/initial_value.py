@@ -17,7 +17,7 @@ import sympy as sp
 from implicitops.calculus.equations import Pattern, pays_as_banded
 from implicitops.calculus.statement import Statement
 from implicitops.calculus.surfaces import Surfaces, surfaces_of
-from implicitops.calculus.switching import Switching, switching_of
+from implicitops.calculus.switching import Switching, guards_of, switching_of
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.problems.ode import ODE
@@ -193,7 +193,8 @@ class InitialValue:
     @cached_property
     def surfaces(self) -> Surfaces:
         """The right-hand side with regimes in the place of all other conditions as well."""
-        return surfaces_of(self.switching.rhs, (self.statement.time, *self.statement.unknowns))
+        moving = (self.statement.time, *self.statement.unknowns)
+        return surfaces_of(self.switching.rhs, moving, guards_of(self.problem))
 
     @cached_property
     def rhs(self) -> MapBundles:

@@ -14,12 +14,12 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from implicitops.calculus.cases import JUMPS, KINKS, cases_of, map_relations, piecewise, split
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, cases_of, map_relations, piecewise, split
 
 _HALF = sp.S.Half
 
 #: Functions that are defined by cases.
-BY_CASES = (sp.Piecewise, *JUMPS, *KINKS)
+BY_CASES = (sp.Piecewise, *JUMPS, *CUTS, *KINKS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Rewriter:
             return node
         if isinstance(node, sp.Piecewise):
             return self._piecewise(node)
-        if isinstance(node, (*JUMPS, *KINKS)) and not node.free_symbols & self.states:
+        if isinstance(node, (*JUMPS, *CUTS, *KINKS)) and self._is_of_time_alone(node):
             switches = dict(self.switches)
             rewritten = self._piecewise(node)
             if not any(self._is_of_time_alone(relation) for relation in rewritten.atoms(Relational)):

@@ -15,15 +15,25 @@ from functools import lru_cache
 
 import sympy as sp
 
-from implicitops.calculus.cases import STEPS
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.calculus.continuity import Continuity
 from implicitops.calculus.periodic import TimeLocator
 from implicitops.calculus.regimes import Switch
+from implicitops.calculus.singularities import Passages, behaviour_of, with_moduli
 from implicitops.calculus.statement import Statement
 from implicitops.problems.ode import ODE
 from implicitops.status import ProblemError
 
 _HALF = sp.S.Half
+
+#: Where functions with a cut jump, and what to write instead.
+_CUTS_EXPLAINED: dict[type, str] = {
+    sp.atan2: "by 2*pi where the first argument changes its sign and the second is negative. An angle that goes on is "
+    "a state of its own: the rate of atan2(y, x) is (x*dy - y*dx)/(x**2 + y**2) for the rates dx and dy; or declare "
+    "the second argument positive, if it is",
+    sp.acot: "by pi where its argument is 0. pi/2 - atan(u) is the inverse of the cotangent that does not",
+    sp.arg: "by pi where its argument is 0. If that is positive, leave arg out",
+}
 
 
 class DifferentiabilityError(ProblemError):
@@ -86,7 +96,7 @@ def switching_of(problem: ODE) -> Switching:
     (-p1 + t, p1)
     """
     statement = Statement(problem, problem.states, problem.t)
-    rhs = [statement.translate(expression) for expression in problem.rhs]
+    rhs = [with_moduli(statement.translate(expression)) for expression in problem.rhs]
     outputs = problem.states if problem.outputs is None else problem.outputs
     rewriter = TimeLocator(statement.time, statement.unknowns)
     rewritten = []
@@ -120,6 +130,26 @@ def jumps_with_state(problem: ODE, order: int = 1) -> tuple[sp.Expr, ...]:
     return tuple(_readable(part, switching) for part in failures if part is not None)
 
 
+@lru_cache(maxsize=256)
+def guards_of(problem: ODE) -> tuple[sp.Expr, ...]:
+    """Expressions at whose zeros a right-hand side jumps or is infinite, although no condition says so.
+
+    A solution that crosses one is right, its derivatives would not be: atan(1/x) at x = 0, exp(x) / (exp(x) + exp(1/y))
+    at y = 0, log(x**2) at x = 0.
+
+    Parameters
+    ----------
+    problem : ODE
+
+    Returns
+    -------
+    tuple of Expr of states, parameters and time
+    """
+    statement = switching_of(problem).statement
+    moves = Continuity(statement.unknowns, statement.parameters, statement.time).moves
+    return Passages(moves).of(with_moduli(statement.translate(expression)) for expression in problem.rhs)
+
+
 def require_differentiable(problem: ODE, order: int = 1) -> None:
     """Raise DifferentiabilityError if sensitivities would miss a jump.
 
@@ -139,12 +169,21 @@ def require_differentiable(problem: ODE, order: int = 1) -> None:
     if not parts:
         return
     needed, what = ("", "continuous") if order == 1 else (" and kinks", "continuously differentiable")
+    part = parts[0]
+    known = isinstance(part, sp.Piecewise) or behaviour_of(part) is not None or not isinstance(part, sp.Function)
+    if isinstance(part, CUTS):
+        why = f"{part} jumps {_CUTS_EXPLAINED[type(part)]}"
+    elif known or isinstance(part, (*JUMPS, *KINKS, *STEPS)):
+        why = (
+            f"{part} is not {what} where its condition changes, as far as SymPy can tell. Make the pieces agree where "
+            "they meet, or replace the condition by a steep smooth function such as 1/(1 + exp(-k*u)); a change at a "
+            "known time is an event, or a condition on the time alone"
+        )
+    else:
+        why = f"it is not known where {type(part).__name__}, in {part}, jumps. Write it in terms of known functions"
     raise DifferentiabilityError(
         f"derivatives of order {order} need right-hand sides without jumps{needed} at times that are not known "
-        f"beforehand, but {parts[0]} is not {what} where its condition changes, as far as SymPy can tell. The value "
-        "can be computed, this derivative cannot. Make the pieces agree where they meet, or replace the condition by a "
-        "steep smooth function such as 1/(1 + exp(-k*u)); a change at a known time is an event, or a condition on the "
-        "time alone."
+        f"beforehand, but {why}. The value can be computed, this derivative cannot."
     )
 
 

@@ -65,6 +65,7 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         n_switches=sum(switch.period is None for switch in functions.switching.switches),
         n_periodic=sum(switch.period is not None for switch in functions.switching.switches),
         n_surfaces=len(functions.surfaces.regimes),
+        n_guards=functions.surfaces.n_guards,
         n_breakpoints=len(stops),
         atol=np.array(options.atol),
         rtol=options.rtol,
