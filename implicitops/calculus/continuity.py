@@ -15,11 +15,8 @@ from functools import lru_cache
 import sympy as sp
 from sympy.core.relational import Relational
 
-from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise
-from implicitops.calculus.differentiate import differentiate
 from implicitops.calculus.singularities import behaviour_of, with_moduli
-
-_BY_CASES = (*JUMPS, *CUTS, *KINKS)
+from implicitops.codegen import differentiate
 
 #: More conditions than these in one term are not looked at one combination at a time.
 _MAX_THRESHOLDS, _MAX_CONDITIONS = 4, 6

@@ -92,8 +92,10 @@ class MapBundles:
 
     @cached_property
     def _gradients(self) -> list[dict[sp.Symbol, sp.Expr]]:
-        moving = self.point.moving
-        return [dict(zip(moving, self.tape.reverse([(value, sp.S.One)], moving))) for value in self.values]
+        return self._gradients_by(self.point.moving)
+
+    def _gradients_by(self, symbols: Symbols) -> list[dict[sp.Symbol, sp.Expr]]:
+        return [dict(zip(symbols, self.tape.reverse([(value, sp.S.One)], symbols))) for value in self.values]
 
     def entries(self) -> list[sp.Expr]:
         """Derivatives by the states and then by the parameters, entry by entry."""
@@ -123,6 +125,13 @@ class MapBundles:
         """(t, y, q) to the values, their derivatives by t, and the entries of those by y and by p."""
         by_time = [gradient[self.point.time] for gradient in self._gradients]
         return self.tape.bundle(self.point.symbols, (*self.values, *by_time, *self.entries()))
+
+    def first_by_states_bundle(self) -> Bundle:
+        """(t, y, q) to the values, their derivatives by t, and the entries of those by y: what a value needs."""
+        time, states = self.point.time, self.point.states
+        gradients = self._gradients_by((time, *states))
+        entries = [gradients[i][states[j]] for i, j in zip(*self.pattern(states))]
+        return self.tape.bundle(self.point.symbols, (*self.values, *(g[time] for g in gradients), *entries))
 
     def second_bundle(self) -> Bundle:
         """(t, y, q, u, v) to the second derivative along u and v."""

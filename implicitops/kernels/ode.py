@@ -48,9 +48,9 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
     functions, key, options = initial_value_of(problem), problem.equation_key, problem.options
     stops, has_surfaces = problem.breakpoints, bool(functions.surfaces.regimes)
     kernel = _ode.InitialValueProblem(
-        rhs=_map(functions.rhs, f"{key}/rhs", order),
-        changes=[_map(change, f"{key}/change{k}", order) for k, change in enumerate(functions.changes)],
-        outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order),
+        rhs=_map(functions.rhs, f"{key}/rhs", order, first),
+        changes=[_map(change, f"{key}/change{k}", order, first) for k, change in enumerate(functions.changes)],
+        outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order, first),
         directional=compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
         variational=_variational(functions.rhs, f"{key}/rhs/variational", order),
         third=_third(functions.rhs, f"{key}/rhs/third", order),
@@ -75,19 +75,22 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         order=order,
         adjoint=adjoint,
     )
-    outputs = operation.kernel_output_shapes if isinstance(operation, Solve) else operation.output_shapes
-    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), GRAIN)
+    outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes
+    inputs = sizes(operation.input_shapes)
+    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=not adjoint)
 
 
-def _map(bundles: MapBundles, key: str, order: int) -> Any:
+def _map(bundles: MapBundles, key: str, order: int, by_parameters: int) -> Any:
+    """A function and its derivatives; by the parameters only if they are needed, for there may be none."""
     has_second = order >= 2 and not bundles.is_linear
+    by_states = compiled(f"{key}/first by states", bundles.first_by_states_bundle) if not by_parameters else None
     return _ode.Map(
         value=compiled(f"{key}/value", bundles.value_bundle),
-        first=compiled(f"{key}/first", bundles.first_bundle),
+        first=by_states or compiled(f"{key}/first", bundles.first_bundle),
         second=compiled(f"{key}/second", bundles.second_bundle) if has_second else None,
         n_rows=len(bundles.expressions),
         entries=bundles.pattern(bundles.point.states),
-        parameter_entries=bundles.pattern(bundles.point.parameters),
+        parameter_entries=bundles.pattern(bundles.point.parameters) if by_parameters else np.empty((2, 0)),
     )
 
 
