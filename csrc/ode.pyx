@@ -40,7 +40,7 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     cdef int64_t n = ode.n, p = ode.p, q = p + 1, rows = ode.n_outputs if ode.n_outputs > n else n
     cdef int64_t pairs = p * (p + 1) // 2 if ode.order > 1 else 0, columns = p if ode.order > 0 else 0
     cdef int64_t size = (n * (1 + columns + pairs) + 3) // 4 * 4, width = 1 + n + p, q_pairs = q * (q + 1) // 2
-    cdef int64_t first = largest_map(ode), moments = 1 + ode.n_events + ode.n_switches
+    cdef int64_t first = largest_map(ode), moments = 1 + ode.n_events + ode.n_switches + 2 * ode.n_periodic
     cdef double *m = memory
     w.s.p = columns
     w.s.pairs = pairs
@@ -64,13 +64,14 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.stepper.dense = take(&m, 7 * size)
     w.stepper.power = take(&m, 2 * n)
     w.moments = take(&m, moments * (1 + p + p * (p + 1) // 2))
+    w.crossing = take(&m, p + p * (p + 1) // 2)
     w.stops = take(&m, moments + ode.n_breakpoints)
     w.queue = <int64_t *> take(&m, 2 * (moments + ode.n_breakpoints))
     w.s.surface_values = take(&m, ode.n_surfaces)
     w.surfaces.next = take(&m, ode.n_surfaces)
     w.surfaces.samples = take(&m, (IOP_STRETCHES + 1) * ode.n_surfaces)
     w.zero = take(&m, q + q_pairs)
-    w.values = take(&m, first + 2 * ode.n_switches)
+    w.values = take(&m, first + 2 * (ode.n_switches + ode.n_periodic))
     w.rate = take(&m, size)
     w.changed = take(&m, size + 1 + p)
     w.first = take(&m, n * q)
@@ -351,7 +352,7 @@ cdef class InitialValueProblem:
     outputs : Map or None
     directional, variational, third, moments, breakpoints, regimes, surfaces : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
-    n_params, n_switches, n_surfaces, n_breakpoints : int
+    n_params, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints : int
     atol : float64 array (n,)
     rtol, max_step : float
     max_steps, method, order : int
@@ -369,9 +370,9 @@ cdef class InitialValueProblem:
         self.changes = NULL
 
     def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, breakpoints, regimes,
-                 surfaces, bandwidths, int64_t n_params, int64_t n_switches, int64_t n_surfaces, int64_t n_breakpoints,
-                 atol, double rtol, double max_step, int64_t max_steps, int64_t method, int64_t order,
-                 bint adjoint=False):
+                 surfaces, bandwidths, int64_t n_params, int64_t n_switches, int64_t n_periodic, int64_t n_surfaces,
+                 int64_t n_guards, int64_t n_breakpoints, atol, double rtol, double max_step, int64_t max_steps, int64_t method,
+                 int64_t order, bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
         atol = np.ascontiguousarray(atol, dtype=np.float64)
@@ -399,9 +400,11 @@ cdef class InitialValueProblem:
         self.adjoint = adjoint
         self.data.n = n
         self.data.p = n_params
-        self.data.n_regimes = n_switches + n_surfaces
+        self.data.n_regimes = n_switches + n_periodic + n_surfaces
         self.data.n_switches = n_switches
+        self.data.n_periodic = n_periodic
         self.data.n_surfaces = n_surfaces
+        self.data.n_guards = n_guards
         self.data.n_breakpoints = n_breakpoints
         self.data.n_events = len(changes) - 1
         self.data.n_outputs = n if outputs is None else (<Map> outputs).data.n_rows

@@ -221,12 +221,13 @@ static void iop_adjoint_passage(iop_adjoint *a, int64_t passage, double *z) {
     iop_ode_work *w = a->forward;
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const int64_t k = w->trajectory->passages[passage].moment;
+    const int64_t k = w->trajectory->passages[passage].stop;
     if (k < 0) {
         iop_adjoint_regimes(a, passage);
         return;
     }
-    const iop_moment moment = iop_moment_of(w, k);
+    const double *regimes = iop_passage_regimes(ode, w->trajectory, passage);
+    const iop_moment moment = iop_moment_of(w, k, k > ode->n_events ? regimes[iop_regime_index(ode, k)] : 0);
     const double *before = iop_states_before(ode, w->trajectory, passage);
     const int64_t moves = !iop_all_zero(moment.first, ode->p);
     double *values = a->values, *earlier = a->contracted;

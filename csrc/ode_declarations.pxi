@@ -32,7 +32,8 @@ cdef extern from "ode.h" nogil:
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
-        int64_t n, p, n_regimes, n_events, n_switches, n_surfaces, n_breakpoints, n_outputs, order, max_steps, method
+        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs
+        int64_t order, max_steps, method
         double rtol, max_step
         const double *atol
     ctypedef struct iop_ode_counts:
@@ -99,6 +100,7 @@ cdef extern from "ode_solve.h" nogil:
         iop_ode_counts counts
         iop_surfaces surfaces
         double *moments
+        double *crossing
         double *stops
         int64_t *queue
         double *zero

@@ -176,6 +176,8 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         const double wanted = fmin(m->h, m->max_step);
         const int last = wanted >= 0.999 * remaining;
         double h = last ? remaining : wanted > 0.5 * remaining ? 0.5 * remaining : wanted;
+        /* No stage may lie beyond the end, where the right-hand side need not be defined. */
+        while (last && m->t + h > target) h = nextafter(h, 0);
         const int64_t was_stiff = m->is_stiff;
         if (counts->steps + counts->rejected >= m->max_steps)
             return !m->is_stiff && m->method != IOP_ODE_AUTO && m->limited > 0.5 ? IOP_STIFF : IOP_MAX_STEPS;
