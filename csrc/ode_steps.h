@@ -142,7 +142,8 @@ static int iop_repeat_halved(iop_stepper *m, double stop, iop_sink *sink) {
         m->is_stiff = row[0] == IOP_STIFF_STEP;
         const double ends[2] = {m->t + 0.5 * (row[1] - m->t), row[1]};
         for (int64_t half = 0; half < 2; half++) {
-            const double h = ends[half] - m->t;
+            double h = ends[half] - m->t;
+            while (m->t + h > ends[half]) h = nextafter(h, 0);
             iop_begin_step(m);
             if (!(iop_try_step(m, h, &stiffness) <= DBL_MAX)) return IOP_UNDEFINED;
             if (iop_emit_inside(m, sink, h, ends[half], stop, 0)) return IOP_NO_MEMORY;
