@@ -15,8 +15,11 @@ from functools import lru_cache
 import sympy as sp
 from sympy.core.relational import Relational
 
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise
 from implicitops.calculus.singularities import behaviour_of, with_moduli
 from implicitops.codegen import differentiate
+
+_BY_CASES = (*JUMPS, *CUTS, *KINKS)
 
 #: More conditions than these in one term are not looked at one combination at a time.
 _MAX_THRESHOLDS, _MAX_CONDITIONS = 4, 6
