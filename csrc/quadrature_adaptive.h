@@ -8,7 +8,7 @@
 #ifndef IOP_QUADRATURE_ADAPTIVE_H
 #define IOP_QUADRATURE_ADAPTIVE_H
 
-#include "quadrature_rules.h"
+#include "quadrature_kronrod.h"
 
 /* Bisections towards an end after which a cell there gets a double exponential substitution. */
 enum { IOP_END_DEPTH = 4 };
@@ -49,6 +49,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
             cells[k].older = own + 4 * w->size;
             cells[k].first = own + 5 * w->size;
             cells[k].last = own + 6 * w->size;
+            cells[k].noise = own + 7 * w->size;
         }
     }
     iop_cell *cell = &w->cells[w->n_cells], kept = *cell;
@@ -60,6 +61,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
     cell->older = kept.older;
     cell->first = kept.first;
     cell->last = kept.last;
+    cell->noise = kept.noise;
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
@@ -90,6 +92,7 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
     cell->from = cell->from < cell->least ? cell->least : cell->from;
     cell->to = cell->to > cell->most ? cell->most : cell->to;
     cell->rule = IOP_RULE_GAUSS_KRONROD;
+    cell->checked = 0;
     const double from = cell->from, width = (cell->to - from) / parts;
     for (int64_t j = 1; j < parts; j++) {
         const int64_t part = iop_part_of(w, k, from + j * width, j == parts - 1 ? w->cells[k].to : from + (j + 1) * width);
@@ -99,18 +102,6 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
     w->cells[k].to = from + width;
     iop_gauss_kronrod(w, &w->cells[k]);
     return IOP_CONVERGED;
-}
-
-/* What a component is: of which expression, and which derivative, 0 for the value; in the order of a length's. */
-typedef struct {
-    int64_t expression, derivative;
-} iop_component;
-
-static inline iop_component iop_component_of(const iop_quadrature_work *w, int64_t c) {
-    const int64_t n = w->quadrature->n, first = c - n, second = first - n * w->first;
-    if (first < 0) return (iop_component){c, 0};
-    if (second < 0) return (iop_component){first / w->first, 1 + first % w->first};
-    return (iop_component){second / w->second, 1 + w->first + second % w->second};
 }
 
 /* A status of NaN or infinity, or why the integral inside failed if that is where they came from. */
@@ -236,6 +227,8 @@ static int iop_bisect(iop_quadrature_work *w, int64_t k) {
     if (other < 0) return -1;
     cell = &w->cells[k];
     cell->to = middle;
+    w->cells[other].checked = whole ? 0 : cell->checked & IOP_TO;
+    cell->checked = whole ? 0 : cell->checked & IOP_FROM;
     if (whole) {
         cell->side = IOP_LEFT;
         w->cells[other].side = IOP_RIGHT;
@@ -273,6 +266,7 @@ static int iop_refine(iop_quadrature_work *w, int64_t k) {
     if (automatic && cell->map == IOP_DIRECT && cell->from == 0 && cell->side != IOP_BOTH && cell->depth >= IOP_END_DEPTH) {
         cell->map = IOP_TANH_SINH;
         cell->width = cell->to;
+        cell->checked = 0;
         return iop_begin_trapezoid(w, k);
     }
     return iop_bisect(w, k);
