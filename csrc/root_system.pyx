@@ -132,7 +132,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             code = finish(s, &w, &e, i, outputs)
         if code != IOP_CONVERGED:
             failed += 1
-            for k in range(4):
+            for k in range(6):
                 if outputs[k] != NULL:
                     for j in range(operation.output_sizes[k]):
                         outputs[k][i * operation.output_sizes[k] + j] = NAN

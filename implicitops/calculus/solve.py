@@ -17,7 +17,11 @@ from implicitops.calculus.sensitivities import (
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
-from implicitops.problems.integral import Integral
+from implicitops.problems.ode import ODE
+
+#: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
+#: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
+ESTIMATED: dict[type, tuple[bool, bool]] = {}
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,35 @@ class Solve(Operation):
 
     @property
     def kernel_output_shapes(self) -> tuple[Shape, ...]:
-        """Shapes of what the kernel returns: value, Jacobian, Hessian (length 0 if not asked for), error estimate."""
+        """Shapes of what the kernel returns: value, Jacobian, Hessian, and the estimated error of each of the three.
+
+        An output that was not asked for, or of which the kernel has no estimate, has length 0.
+        """
+        value, first, second = self._derivative_shapes()
+        if isinstance(self.problem, External):
+            error = error_shape(self.problem, self.derivatives)
+        else:
+            error = (0,) if isinstance(self.problem, ODE) else value
+        return (value, first, second, error, *self._derivative_error_shapes(first, second))
+
+    def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:
+        """Trailing shapes of value, Jacobian and Hessian, (0,) for those that were not asked for."""
         if is_propagated(self.problem):
             shapes = derivative_shapes(self.problem, self.derivatives)
-            error = self.problem.output_shape if isinstance(self.problem, Integral) else (0,)
-            return (*shapes, *((0,),) * (3 - len(shapes)), error)
+            value, first, second = (*shapes, *((0,),) * (3 - len(shapes)))
+            return value, first, second
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)
         second = (*value, p, p) if self.derivatives >= 2 else (0,)
-        error = error_shape(self.problem, self.derivatives) if isinstance(self.problem, External) else value
-        return (value, first, second, error)
+        return value, first, second
+
+    def _derivative_error_shapes(self, first: Shape, second: Shape) -> tuple[Shape, Shape]:
+        """Trailing shapes of the estimated errors of Jacobian and Hessian, (0,) where there is no estimate."""
+        if isinstance(self.problem, External):  # whose derivatives are exact unless they are finite differences
+            errors = [error_shape(self.problem, k) if k <= self.derivatives else (0,) for k in (1, 2)]
+            return errors[0], errors[1]
+        known = ESTIMATED.get(type(self.problem), (False, False))
+        return first if known[0] else (0,), second if known[1] else (0,)
 
     def vjp(self) -> Program:
         """Reverse rule of the value."""

@@ -107,7 +107,13 @@ def _build(operation: Operation) -> Any:
         )
     else:
         raise TypeError(f"no kernel for {type(operation).__name__}")
-    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), _grain(operation))
+    return _operation.Operation(
+        kernel,
+        sizes(operation.input_shapes),
+        sizes(outputs),
+        _grain(operation),
+        has_derivatives=isinstance(operation, Solve),
+    )
 
 
 def _grain(operation: Operation) -> int:

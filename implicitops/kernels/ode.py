@@ -64,8 +64,9 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         order=order,
         adjoint=adjoint,
     )
-    outputs = operation.kernel_output_shapes if isinstance(operation, Solve) else operation.output_shapes
-    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), GRAIN)
+    outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes
+    inputs = sizes(operation.input_shapes)
+    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=not adjoint)
 
 
 def _map(bundles: MapBundles, key: str, order: int) -> Any:
