@@ -26,6 +26,22 @@ enum { IOP_STUCK = 8 };
 #define IOP_ROUNDING (200 * DBL_EPSILON)
 
 static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
+static int iop_begin_powers(iop_quadrature_work *w, int64_t k);
+
+/* Makes cell k equal to another one but for its vectors. */
+static void iop_set_cell(iop_quadrature_work *w, int64_t k, const iop_cell *other) {
+    iop_cell *cell = &w->cells[k];
+    const iop_cell own = *cell;
+    *cell = *other;
+    cell->integral = own.integral;
+    cell->error = own.error;
+    cell->magnitude = own.magnitude;
+    cell->change = own.change;
+    cell->older = own.older;
+    cell->first = own.first;
+    cell->last = own.last;
+    cell->noise = own.noise;
+}
 
 /* A further cell, with everything 0; -1 if there is no memory. */
 static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
@@ -52,16 +68,9 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
             cells[k].noise = own + 7 * w->size;
         }
     }
-    iop_cell *cell = &w->cells[w->n_cells], kept = *cell;
-    memset(cell, 0, sizeof(iop_cell));
-    cell->integral = kept.integral;
-    cell->error = kept.error;
-    cell->magnitude = kept.magnitude;
-    cell->change = kept.change;
-    cell->older = kept.older;
-    cell->first = kept.first;
-    cell->last = kept.last;
-    cell->noise = kept.noise;
+    const iop_cell empty = {0};
+    iop_set_cell(w, w->n_cells, &empty);
+    iop_cell *cell = &w->cells[w->n_cells];
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
@@ -122,7 +131,7 @@ static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell
     for (int64_t c = 0; c < w->size; c++) {
         const iop_component is = iop_component_of(w, c);
         const double rounding = 0.25 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
-        const double least = IOP_ROUNDING * (cell->magnitude[c] + rounding);
+        const double least = IOP_ROUNDING * (cell->magnitude[c] + rounding) + w->floor;
         const double wanted = 0.1 * (q->rtol * fabs(cell->integral[c]) + q->atol[is.expression]);
         if (w->tail[c] > (wanted > least ? wanted : least)) return 1;
     }
@@ -138,13 +147,19 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     if (!iop_start_trapezoid(w, cell)) return iop_inside_or(w, IOP_UNDEFINED);
     const int infinite = cell->map != IOP_TANH_SINH;
     if (q->method == IOP_GAUSS_KRONROD) {
-        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell))
-            return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
+            const int status = iop_begin_powers(w, k);
+            if (status != IOP_DIVERGENT) return status;
+            return iop_inside_or(w, w->cells[k].cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+        }
         return iop_divide_trapezoid(w, k, 4);
     }
     iop_refine_trapezoid(w, cell);
     iop_refine_trapezoid(w, cell);
     if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
+        const int status = iop_begin_powers(w, k);
+        if (status != IOP_DIVERGENT) return status;
+        cell = &w->cells[k];
         const int at_infinity = cell->map == IOP_SINH_SINH || (infinite && cell->open_high && !cell->open_low);
         if (!at_infinity || cell->cut_off) return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);

@@ -166,11 +166,12 @@ static void iop_sum_kronrod(iop_cell *cell, int64_t c, const iop_checks *checks,
 }
 
 /* What rounding of the nodes does to the integral of a component whose G is given in a row of w->out: its variation times
- * the last digit of x, the end of the stretch plus a distance. */
+ * the last digit of x, the end of the stretch plus a distance; a substitution crowds nodes at an end by which the integrand
+ * is written, so that only the distance counts. */
 static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell *cell, const double *row) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const int64_t point = s->kind == IOP_LINE ? -1 : cell->side == IOP_RIGHT || s->kind == IOP_FROM_RIGHT ? s->right : s->left;
-    const double end = point < 0 || s->kind == IOP_EMPTY ? 0 : fabs(w->moments[point] / s->length[0]);
+    const double end = point < 0 || cell->map != IOP_DIRECT ? 0 : fabs(w->moments[point] / s->length[0]);
     double before = row[w->lanes[0]], sum = 0;
     for (int64_t i = 1; i < IOP_KRONROD; i++) {
         const double now = row[w->lanes[i]];

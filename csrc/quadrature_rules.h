@@ -11,7 +11,7 @@
 #include "quadrature_tables.h"
 
 /* Substitutions u(t). */
-typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH } iop_map_kind;
+typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH, IOP_LOGARITHMIC } iop_map_kind;
 
 typedef enum { IOP_RULE_NONE, IOP_RULE_GAUSS_KRONROD, IOP_RULE_TRAPEZOID } iop_rule;
 
@@ -53,7 +53,7 @@ static const double iop_half_pi = 1.57079632679489661923;
 static const double iop_grid_offset = 0.15;
 
 /* Values that are smaller than the largest by this factor count for nothing. */
-#define IOP_NEGLIGIBLE 1e-60
+#define IOP_NOTHING 1e-60
 
 /* Range of t that doubles allow. */
 static inline double iop_map_extent(iop_map_kind map) { return map == IOP_EXP_SINH ? 6.5 : 6; }
@@ -85,6 +85,11 @@ static int iop_map_node(const iop_cell *cell, double t, double *distance, double
         *distance = cell->sign * cell->width * (near_other && cell->side != IOP_BOTH ? 1 - part : part);
         return cell->side == IOP_BOTH ? near_other : cell->side;
     }
+    if (cell->map == IOP_LOGARITHMIC) {
+        *factor = cell->width * exp(t);
+        *distance = cell->sign * *factor;
+        return cell->side;
+    }
     const double exponent = iop_half_pi * sinh(t);
     if (cell->map == IOP_EXP_SINH) {
         *distance = cell->sign * exp(exponent);
@@ -101,6 +106,7 @@ static double iop_place_of(const iop_cell *cell, double u) {
     const double at = cell->sign * u;
     if (cell->map == IOP_DIRECT) return at;
     if (cell->map == IOP_SINH_SINH) return asinh(asinh(u) / iop_half_pi);
+    if (cell->map == IOP_LOGARITHMIC) return at > 0 ? log(at / cell->width) : NAN;
     if (cell->map == IOP_EXP_SINH) return at > 0 ? asinh(log(at) / iop_half_pi) : NAN;
     const double part = at / cell->width;
     return part > 0 && part < 1 ? asinh(log(part / (1 - part)) / (2 * iop_half_pi)) : NAN;
@@ -116,7 +122,7 @@ static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
         for (int64_t c = w->quadrature->n; c < w->size; c++) {
             const int64_t e = iop_component_of(w, c).expression;
             const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
-            if (value < IOP_NEGLIGIBLE * w->largest[e] && !isfinite(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]))
+            if (value < IOP_NOTHING * w->largest[e] && !isfinite(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]))
                 w->out[c * IOP_NODE_ROW + w->lanes[i]] = 0;
         }
 }
@@ -228,7 +234,7 @@ static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     for (int64_t c = 0; c < w->size; c++) {
         const double before = cell->integral[c], size = 0.5 * cell->magnitude[c] + step * magnitude[c];
         const double after = 0.5 * before + step * sum[c], change = fabs(after - before);
-        const double unit = size > 0 ? 1 / size : 0;
+        const double unit = size > DBL_MIN ? 1 / size : 0; /* what is smaller has no digits */
         cell->error[c] = size * iop_trapezoid_error(unit * change, unit * cell->change[c], unit * cell->older[c]);
         if (cell->error[c] < 50 * DBL_EPSILON * size) cell->error[c] = 50 * DBL_EPSILON * size;
         cell->integral[c] = after;

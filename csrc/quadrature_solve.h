@@ -2,8 +2,12 @@
 #ifndef IOP_QUADRATURE_SOLVE_H
 #define IOP_QUADRATURE_SOLVE_H
 
+#include "quadrature_powers.h"
 #include "quadrature_tail.h"
 #include "quadrature_unseen.h"
+
+/* Where functions underflow, an integral inside has no digits: exp(-x^2 - y^2) as a function of x at y = 27. */
+#define IOP_UNDERFLOWN 1e-300
 
 /* Sums of all cells, and the tolerance of each component; returns whether all errors are within them.
  *
@@ -32,7 +36,7 @@ static int iop_sum_cells(iop_quadrature_work *w) {
     }
     for (int64_t c = 0; c < w->size; c++) {
         const double known = c < q->n ? 0 : 8 * w->noise[c]; /* of derivatives, whose formulas may be steep, no more is asked */
-        const double least = w->tolerance[c] + rounding * w->magnitude[c] + known;
+        const double least = w->tolerance[c] + rounding * w->magnitude[c] + known + w->floor;
         const double wanted = q->rtol * fabs(w->total[c]) + q->atol[iop_component_of(w, c).expression];
         w->tolerance[c] = wanted > least ? wanted : least;
         within &= w->error[c] <= w->tolerance[c];
@@ -97,6 +101,7 @@ static int iop_exhausted(const iop_quadrature_work *w) {
 static int iop_integrate(iop_quadrature_work *w, int outermost) {
     int status = iop_divide(w);
     w->n_cells = 0;
+    w->floor = outermost ? 0 : IOP_UNDERFLOWN;
     w->inside_status = IOP_CONVERGED;
     memset(w->residue, 0, w->size * sizeof(double));
     memset(w->largest, 0, w->quadrature->n * sizeof(double));
