@@ -15,6 +15,7 @@ from sympy.logic.boolalg import Boolean
 
 from implicitops.calculus.differentiate import differentiate
 from implicitops.codegen import Bundle
+from implicitops.codegen.stable_form import stable_form
 
 #: Functions whose value may be a number where an argument is NaN.
 _CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
@@ -39,6 +40,12 @@ class Tape:
         """Write an expression on the tape; returns the Symbol or number that stands for it."""
         known = self._known.get(expression)
         if known is None:
+            known = self._known[expression] = self._write(stable_form(expression))
+        return known
+
+    def _write(self, expression: sp.Expr) -> sp.Expr:
+        known = self._known.get(expression)
+        if known is None:
             known = self._known[expression] = self._add(expression)
         return known
 
@@ -48,7 +55,7 @@ class Tape:
         # A Piecewise is one definition, differentiated piece by piece: the chain rule through its pieces would
         # multiply a piece that is undefined here by the zero that switches it off.
         if not any(map(_is_condition, expression.args)):
-            expression = expression.func(*(self.add(argument) for argument in expression.args))
+            expression = expression.func(*(self._write(argument) for argument in expression.args))
         if expression.is_Atom:
             return expression
         symbol = self._symbols.get(expression)
