@@ -15,8 +15,7 @@ from sympy.codegen import cfunctions
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
-from implicitops.codegen import Bundle
-from implicitops.codegen.printer import UnsupportedExpressionError
+from implicitops.codegen import Bundle, UnsupportedExpressionError
 
 _m = tf.math
 

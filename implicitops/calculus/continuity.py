@@ -16,7 +16,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 
 from implicitops.calculus.cases import JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise
-from implicitops.calculus.differentiate import differentiate
+from implicitops.codegen import differentiate
 
 #: More conditions than these in one term are not looked at one combination at a time.
 _MAX_THRESHOLDS, _MAX_CONDITIONS = 4, 6

@@ -1,4 +1,4 @@
-"""Symbolic partial derivatives of real expressions, right where SymPy alone leaves something unfinished."""
+"""Gradients of expressions, and the scale of their rounding errors."""
 
 from __future__ import annotations
 
@@ -6,54 +6,14 @@ from collections.abc import Iterable
 
 import sympy as sp
 
+from implicitops.codegen import differentiate
 from implicitops.codegen.stable_form import stable_form
-
-_STEPS = (sp.floor, sp.ceiling)
-
-
-def differentiate(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
-    """Partial derivative of a real expression, never simplified.
-
-    floor, ceiling and Mod are differentiated piece by piece (their jumps have no derivative); sign and
-    Heaviside give DiracDelta, which the code generator makes 0 off the jump and NaN on it.
-
-    Parameters
-    ----------
-    expression : Expr in real Symbols
-    symbol : Symbol
-
-    Returns
-    -------
-    Expr
-    """
-    if symbol not in expression.free_symbols:
-        return sp.S.Zero
-    return _without_step_derivatives(sp.diff(_expand_steps(stable_form(expression)), symbol))
 
 
 def gradient(expression: sp.Expr, symbols: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
     """Partial derivatives of one expression with respect to several Symbols."""
-    return tuple(differentiate(expression, symbol) for symbol in symbols)
-
-
-def _expand_steps(expression: sp.Expr) -> sp.Expr:
-    if expression.has(sp.Mod):
-        expression = expression.replace(sp.Mod, lambda a, b: a - b * sp.floor(a / b))
-    if expression.has(sp.frac):
-        expression = expression.replace(sp.frac, lambda a: a - sp.floor(a))
-    return expression
-
-
-def _without_step_derivatives(expression: sp.Expr) -> sp.Expr:
-    if not expression.has(*_STEPS):
-        return expression
-    zeros = {node: sp.S.Zero for node in expression.atoms(sp.Derivative, sp.Subs) if _is_derivative_of_step(node)}
-    return expression.xreplace(zeros)
-
-
-def _is_derivative_of_step(node: sp.Basic) -> bool:
-    inner = node.expr if isinstance(node, sp.Subs) else node
-    return isinstance(inner, sp.Derivative) and isinstance(inner.expr, _STEPS)
+    stable = stable_form(expression)
+    return tuple(differentiate(stable, symbol) for symbol in symbols)
 
 
 def rounding_scale(expression: sp.Expr) -> sp.Expr:

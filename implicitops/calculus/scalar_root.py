@@ -66,8 +66,9 @@ class ScalarRootRule:
         symbols, residual, x, parameters = _canonical(self.problem)
         tape = Tape()
         value, scale = tape.add(residual), tape.add(rounding_scale(residual))
-        slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters))
-        curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters))
+        # No derivative that is not asked for: a function may have none in the argument that holds a parameter.
+        slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters) if derivatives >= 1 else (x,))
+        curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters) if derivatives >= 2 else (x,))
         outputs = [value, slope, scale, curvature]
         first = [tape.add(-derivative / slope) for derivative in slopes]
         if derivatives >= 1:

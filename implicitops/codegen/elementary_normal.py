@@ -132,3 +132,27 @@ def inverse_erfc(x: Value) -> Value:
     near = inverse_erf(1.0 - (low | high).where(1.0, x))
     result = low.where(far, high.where(-far, near))
     return x.is_nan().where(NAN, result)
+
+
+def gaussian_of_inverse_erfc(x: Value) -> Value:
+    """exp(-y**2) where erfc(y) = x."""
+    smaller = (x > 1.0).where(2.0 - x, x)
+    value = smaller / scaled_erfc(inverse_erfc(smaller))
+    return smaller.equals(0.0).where(0.0, value)
+
+
+def exponential_times_erfc(v: Value, u: Value) -> Value:
+    """exp(v) erfc(u), by erfcx for large u."""
+    far = u > 5.0
+    exponent = v - far.where(u * u, 0.0)
+    scaled = scaled_erfc(far.where(u, 5.0))
+    return v.emitter.call("exp", exponent) * far.where(scaled, _erfc(u))
+
+
+def exponential_times_distribution(v: Value, z: Value) -> Value:
+    """exp(v) Phi(z), by erfcx for large -z."""
+    far = z < -7.0
+    u = z * -_SQRT_HALF
+    exponent = v - far.where(0.5 * (z * z), 0.0)
+    scaled = scaled_erfc(far.where(u, 5.0))
+    return v.emitter.call("exp", exponent) * (0.5 * far.where(scaled, _erfc(u)))

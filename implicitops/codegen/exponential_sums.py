@@ -10,15 +10,14 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from .logistic_functions import (
-    expit,
+from implicitops.functions import expit, logaddexp, softplus
+
+from .inner_functions import (
     exponential_quotient,
     log1mexp,
     log_expm1,
     log_sum_of_exponentials,
-    logaddexp,
     reciprocal_expm1,
-    softplus,
 )
 
 

@@ -13,18 +13,21 @@ from typing import Callable
 import sympy as sp
 from sympy.codegen import cfunctions
 
+from implicitops.functions import expit, log_expit, log_ndtr, ndtr
+
 from .exponential_sums import logarithm_of_sum, power_of_sum
-from .logistic_functions import (
-    expit,
+from .inner_functions import (
+    exp_erfc,
+    exp_ndtr,
     exponential_quotient,
     log_cosh,
-    log_expit,
+    log_erfc,
     log_sinh,
     log_sum_of_exponentials,
     log_tanh,
     logistic_density,
+    mirrored_erfc,
 )
-from .normal_functions import exp_erfc, exp_ndtr, log_erfc, log_ndtr, mirrored_erfc, ndtr
 from .stable_products import stable_product
 
 _SQRT_2 = sp.sqrt(2)

@@ -7,9 +7,17 @@ from typing import Callable
 
 import sympy as sp
 
+from implicitops.functions import erfcx, expit, ndtr
+
 from .exponential_sums import exponent_of, multiple, terms_of
-from .logistic_functions import expit, exponential_quotient, logistic_density, reciprocal_expm1
-from .normal_functions import erfcx, exp_erfc, exp_ndtr, mirrored_erfc, ndtr
+from .inner_functions import (
+    exp_erfc,
+    exp_ndtr,
+    exponential_quotient,
+    logistic_density,
+    mirrored_erfc,
+    reciprocal_expm1,
+)
 
 _SQRT_2 = sp.sqrt(2)
 #: Functions that vanish like an exponential, so that a growing factor beside one has to be looked at.
@@ -80,8 +88,8 @@ def stable_product(node: sp.Expr) -> sp.Expr:
         if growing is not None:
             return _distributed(product, growing)
     if has_exponential:
-        rules = (_hyperbolic, _logistic, _bose, _quotient, _error_function)
-        changed = any([rule(product) for rule in rules]) or changed
+        for rule in (_hyperbolic, _logistic, _bose, _quotient, _error_function):
+            changed = rule(product) or changed
     changed = _logistic_pair(product) or changed
     return product.expression() if changed else node
 

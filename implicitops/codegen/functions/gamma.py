@@ -1,0 +1,178 @@
+"""The gamma function and what belongs to it: factorials, digamma, beta, incomplete gamma and zeta functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import mpmath
+import sympy as sp
+
+from implicitops.functions import gammainc, gammaincc
+
+from ..emitter import Value
+from ..polygamma import polygamma
+from .row import Handler, Refusal, Row, arguments, at, computed, not_below_zero, plain, scipy
+
+if TYPE_CHECKING:
+    from ..printer import Printer
+
+_WHOLE_ORDER = "The order of polygamma must be a whole number, such as polygamma(1, x)."
+
+
+def _polygamma(printer: Printer, node: Any) -> Value:
+    order = printer.resolved(node.args[0])
+    if order.is_Integer and order == 0:
+        return printer.emitter.call("scipy:psi:d", printer.emit(node.args[1]))
+    if not (order.is_Integer and order > 0):
+        raise printer.unsupported(node, _WHOLE_ORDER)
+    return polygamma(int(order), printer.emit(node.args[1]))
+
+
+def _beta(printer: Printer, node: Any) -> Value:
+    values = arguments(printer, node)
+    return printer.emitter.call("scipy:beta:dd", values[0], values[-1])
+
+
+def _beta_partial(position: int):  # type: ignore[no-untyped-def]
+    def partial(*args: sp.Expr) -> sp.Expr:
+        if len(args) == 1:  # beta(x) is beta(x, x)
+            return 2 * sp.beta(*args) * (sp.digamma(args[0]) - sp.digamma(2 * args[0]))
+        return sp.beta(*args) * (sp.digamma(args[position]) - sp.digamma(args[0] + args[1]))
+
+    return partial
+
+
+def _incomplete_gamma(function: str) -> Handler:
+    def formula(printer: Printer, a: Value, x: Value) -> Value:
+        regularised = printer.emitter.call(f"scipy:{function}:dd", a, x)
+        return regularised * printer.call("tgamma", a)
+
+    return computed(formula)
+
+
+def _factorial(printer: Printer, x: Value) -> Value:
+    return printer.call("tgamma", x + 1.0)
+
+
+def _rising_factorial(printer: Printer, x: Value, k: Value) -> Value:
+    return printer.emitter.call("scipy:poch:dd", x, k)
+
+
+def _harmonic(printer: Printer, node: Any) -> Value:
+    if len(node.args) != 1:
+        raise printer.unsupported(node, "Its order must be 1, as in harmonic(n).")
+    digamma = printer.emitter.call("scipy:psi:d", printer.emit(node.args[0]) + 1.0)
+    return digamma + float(sp.EulerGamma)
+
+
+def _zeta(printer: Printer, node: Any) -> Value:
+    if len(node.args) != 1:
+        raise printer.unsupported(node, "Only the Riemann zeta function of one argument, zeta(s), is supported.")
+    return 1.0 + printer.emitter.call("scipy:zetac:d", printer.emit(node.args[0]))
+
+
+def _gamma_density(a: sp.Expr, x: sp.Expr) -> sp.Expr:
+    return sp.exp((a - 1) * sp.log(x) - x - sp.loggamma(a))
+
+
+_SHAPE = Refusal("Its shape must then be a number, or the derivative with respect to it not be asked for.")
+
+ROWS = (
+    Row(sp.gamma, plain("tgamma"), None, mpmath.gamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 170.0)),
+    Row(sp.loggamma, not_below_zero(plain("lgamma")), None, mpmath.loggamma, at(1e-6, 0.5, 3.7, 170.0, 1e10)),
+    Row(sp.digamma, scipy("psi"), None, mpmath.digamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 1e10), rtol=(5e-14,) * 3),
+    Row(
+        sp.polygamma,
+        _polygamma,
+        (Refusal(_WHOLE_ORDER), lambda n, x: sp.polygamma(n + 1, x)),
+        mpmath.polygamma,
+        ((0, 0.5), (1, -2.5), (1, 1e-6), (1, 3.7), (2, 0.5), (2, 1e5), (3, -0.3)),
+        whole=(0,),
+        rtol=(2e-13,) * 3,
+    ),
+    Row(
+        sp.beta,
+        _beta,
+        (_beta_partial(0), _beta_partial(1)),
+        mpmath.beta,
+        ((0.3, 1.7), (0.05, 2.5), (12.0, 40.0)),
+        rtol=(1e-13, 1e-12, 1e-11),
+    ),
+    Row(
+        sp.lowergamma,
+        _incomplete_gamma("gammainc"),
+        (_SHAPE, lambda a, x: x ** (a - 1) * sp.exp(-x)),
+        lambda a, x: mpmath.gammainc(a, 0, x),
+        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
+        rtol=(1e-14, 1e-13, 1e-12),
+    ),
+    Row(
+        sp.uppergamma,
+        _incomplete_gamma("gammaincc"),
+        (_SHAPE, lambda a, x: -(x ** (a - 1)) * sp.exp(-x)),
+        lambda a, x: mpmath.gammainc(a, x),
+        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
+        rtol=(1e-14, 1e-13, 1e-12),
+    ),
+    Row(
+        gammainc,
+        scipy("gammainc", 2),
+        (_SHAPE, _gamma_density),
+        lambda a, x: mpmath.gammainc(a, 0, x, regularized=True),
+        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
+        rtol=(1e-14, 1e-13, 1e-12),
+    ),
+    Row(
+        gammaincc,
+        scipy("gammaincc", 2),
+        (_SHAPE, lambda a, x: -_gamma_density(a, x)),
+        lambda a, x: mpmath.gammainc(a, x, regularized=True),
+        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
+        rtol=(1e-14, 1e-13, 1e-12),
+    ),
+    Row(
+        sp.factorial,
+        computed(_factorial),
+        (lambda n: sp.gamma(n + 1) * sp.digamma(n + 1),),
+        mpmath.factorial,
+        at(-2.5, -0.3, 1e-6, 0.5, 3.7, 169.0),
+    ),
+    Row(
+        sp.binomial,
+        scipy("binom", 2),
+        (
+            lambda n, k: sp.binomial(n, k) * (sp.digamma(n + 1) - sp.digamma(n - k + 1)),
+            lambda n, k: sp.binomial(n, k) * (sp.digamma(n - k + 1) - sp.digamma(k + 1)),
+        ),
+        mpmath.binomial,
+        ((5.5, 2.0), (0.3, 0.1), (40.0, 12.5), (3.3, 4.6)),
+        rtol=(1e-13, 1e-12, 1e-11),
+    ),
+    Row(
+        sp.RisingFactorial,
+        computed(_rising_factorial),
+        (
+            lambda x, k: sp.RisingFactorial(x, k) * (sp.digamma(x + k) - sp.digamma(x)),
+            lambda x, k: sp.RisingFactorial(x, k) * sp.digamma(x + k),
+        ),
+        mpmath.rf,
+        ((5.5, 2.0), (0.3, 0.1), (40.0, 12.5), (3.3, -1.6)),
+        rtol=(1e-13, 1e-12, 1e-11),
+    ),
+    Row(
+        sp.harmonic,
+        _harmonic,
+        (lambda n: sp.polygamma(1, n + 1),),
+        mpmath.harmonic,
+        at(-0.5, 0.3, 3.7, 1e8),
+        rtol=(5e-14, 2e-13, 2e-13),
+    ),
+    Row(
+        sp.zeta,
+        _zeta,
+        (Refusal("Differentiate it yourself, or state the problem with its values only."),),
+        mpmath.zeta,
+        at(-2.5, 0.3, 1.1, 3.7, 40.0),
+        rtol=(5e-14,) * 3,
+    ),
+)
