@@ -64,7 +64,11 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.stepper.dense = take(&m, 7 * size)
     w.stepper.power = take(&m, 2 * n)
     w.moments = take(&m, moments * (1 + p + p * (p + 1) // 2))
-    w.queue = <int64_t *> take(&m, 2 * moments)
+    w.stops = take(&m, moments + ode.n_breakpoints)
+    w.queue = <int64_t *> take(&m, 2 * (moments + ode.n_breakpoints))
+    w.s.surface_values = take(&m, ode.n_surfaces)
+    w.surfaces.next = take(&m, ode.n_surfaces)
+    w.surfaces.samples = take(&m, (IOP_STRETCHES + 1) * ode.n_surfaces)
     w.zero = take(&m, q + q_pairs)
     w.values = take(&m, first + 2 * ode.n_switches)
     w.rate = take(&m, size)
@@ -86,6 +90,7 @@ cdef void begin(iop_ode_work *w, const iop_ode *ode, int64_t n_times) noexcept n
     w.stepper.flow = &w.s.flow
     w.stepper.method = ode.method
     w.stepper.max_steps = ode.max_steps
+    w.stepper.max_step = ode.max_step
     # The pair of order 8 needs fewer evaluations except where next to no accuracy is asked for.
     w.stepper.pair = &iop_tsit5 if ode.method == TSIT5 or (ode.method == AUTO and ode.rtol > 1e-4) else &iop_dop853
     w.stepper.record = NULL
@@ -127,7 +132,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             break
         if code != IOP_CONVERGED:
             failed += 1
-            for k in range(3):
+            for k in range(6):
                 if outputs[k] != NULL:
                     for j in range(operation.output_sizes[k]):
                         outputs[k][i * operation.output_sizes[k] + j] = NAN
@@ -147,8 +152,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
 cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const iop_ode *ode, int64_t n_times,
                              double *memory) noexcept nogil:
     """Divides a block among the vectors of the way back and returns its end; from NULL, its length in doubles."""
-    cdef int64_t n = ode.n, p = ode.p, size = n + p, k, first = largest_map(ode)
-    cdef int64_t moments = 1 + ode.n_events + ode.n_switches, states = (n + 3) // 4 * 4
+    cdef int64_t n = ode.n, p = ode.p, size = n + p, first = largest_map(ode), states = (n + 3) // 4 * 4
     cdef double *m = memory
     a.y = take(&m, states)
     a.base = take(&m, first)
@@ -167,12 +171,6 @@ cdef double *lay_out_adjoint(iop_adjoint *a, iop_trajectory *trajectory, const i
     a.stepper.power = take(&m, 2 * n)
     trajectory.outputs = take(&m, n * n_times)
     trajectory.row = 3 + 8 * states
-    trajectory.passages = <iop_passage *> take(&m, moments * sizeof(iop_passage) // sizeof(double))
-    for k in range(moments):
-        if memory != NULL:
-            trajectory.passages[k].before = m
-            trajectory.passages[k].after = m + n
-        take(&m, 2 * n)
     return m
 
 
@@ -192,8 +190,9 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
     cdef int code = IOP_CONVERGED
     if memory == NULL:
         return -1
-    trajectory.steps = NULL
-    trajectory.n_steps = trajectory.capacity = 0
+    trajectory.steps = trajectory.kept = NULL
+    trajectory.passages = NULL
+    trajectory.n_steps = trajectory.capacity = trajectory.n_passages = trajectory.passage_capacity = 0
     a.forward = &w
     lay_out(&w, ode, n_times, memory)
     a.times_gradient = lay_out_adjoint(&a, &trajectory, ode, n_times, memory + size)
@@ -223,6 +222,8 @@ cdef int64_t run_adjoint(const iop_operation *operation, int64_t n_batch, const 
         if status != NULL:
             status[i] = code
     free(trajectory.steps)
+    free(trajectory.passages)
+    free(trajectory.kept)
     free(memory)
     return -1 if code < 0 else failed
 
@@ -266,11 +267,11 @@ cdef class InitialValueProblem:
     rhs : Map
     changes : sequence of Map, the start and then each event
     outputs : Map or None
-    directional, variational, third, moments, regimes : compiled bundles or None, see ode.h
+    directional, variational, third, moments, breakpoints, regimes, surfaces : compiled bundles or None, see ode.h
     bandwidths : (lower, upper) for banded storage, or None for dense
-    n_params, n_switches : int
+    n_params, n_switches, n_surfaces, n_breakpoints : int
     atol : float64 array (n,)
-    rtol : float
+    rtol, max_step : float
     max_steps, method, order : int
     adjoint : bool, solve for the gradient of a weighted sum of the outputs instead of the outputs
     """
@@ -285,13 +286,16 @@ cdef class InitialValueProblem:
     def __cinit__(self):
         self.changes = NULL
 
-    def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, regimes, bandwidths,
-                 int64_t n_params, int64_t n_switches, atol, double rtol, int64_t max_steps, int64_t method,
-                 int64_t order, bint adjoint=False):
+    def __init__(self, *, Map rhs, changes, outputs, directional, variational, third, moments, breakpoints, regimes,
+                 surfaces, bandwidths, int64_t n_params, int64_t n_switches, int64_t n_surfaces, int64_t n_breakpoints,
+                 atol, double rtol, double max_step, int64_t max_steps, int64_t method, int64_t order,
+                 bint adjoint=False):
         cdef int64_t n = len(atol), k
         cdef Map change
         atol = np.ascontiguousarray(atol, dtype=np.float64)
-        self.keep = (rhs, tuple(changes), outputs, directional, variational, third, moments, regimes, atol)
+        self.keep = (
+            rhs, tuple(changes), outputs, directional, variational, third, moments, breakpoints, regimes, surfaces, atol
+        )
         self.changes = <iop_map *> malloc(len(changes) * sizeof(iop_map))
         if self.changes == NULL:
             raise MemoryError
@@ -304,21 +308,26 @@ cdef class InitialValueProblem:
         self.data.variational = as_callback(variational)
         self.data.third = as_callback(third)
         self.data.moments = as_callback(moments)
+        self.data.breakpoints = as_callback(breakpoints)
         self.data.regimes = as_callback(regimes)
+        self.data.surfaces = as_callback(surfaces)
         self.data.shape.n = n
         self.data.shape.banded = bandwidths is not None
         self.data.shape.lower, self.data.shape.upper = bandwidths if bandwidths is not None else (n - 1, n - 1)
         self.adjoint = adjoint
         self.data.n = n
         self.data.p = n_params
-        self.data.n_regimes = n_switches
+        self.data.n_regimes = n_switches + n_surfaces
         self.data.n_switches = n_switches
+        self.data.n_surfaces = n_surfaces
+        self.data.n_breakpoints = n_breakpoints
         self.data.n_events = len(changes) - 1
         self.data.n_outputs = n if outputs is None else (<Map> outputs).data.n_rows
         self.data.order = order
         self.data.max_steps = max_steps
         self.data.method = method
         self.data.rtol = rtol
+        self.data.max_step = max_step
         self.data.atol = <const double *> <uintptr_t> atol.ctypes.data
 
     def __dealloc__(self):

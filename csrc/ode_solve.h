@@ -6,18 +6,19 @@
 
 #include "ode_steps.h"
 
-/* What happened at a moment: the states before and after it, and how many steps came before. */
+/* What happened at a time: a moment, or -1 for a surface or a break point, and how many steps came before. */
 typedef struct {
     int64_t moment, steps;
-    double *before, *after;
+    double time;
 } iop_passage;
 
 /* The accepted steps of an integration of the states alone, each with what its interpolant needs, and all moments. */
 typedef struct {
     double *steps; /* of `row` doubles: t, h, kind of interpolant (0, 1: the pairs, 2: Rodas5P), y, at most eight vectors */
     int64_t n_steps, capacity, row;
-    iop_passage *passages; /* the start, then each event and switch on the way */
-    int64_t n_passages;
+    iop_passage *passages; /* the start, then all that happened on the way */
+    double *kept;          /* a row for each: the regimes before it and whether they followed, the states before and after */
+    int64_t n_passages, passage_capacity;
     double *outputs; /* states at the output times */
 } iop_trajectory;
 
@@ -27,8 +28,10 @@ typedef struct {
     iop_stepper stepper;
     iop_ode_counts counts;
     iop_sink sink;
+    iop_surfaces surfaces;
     double *moments;   /* times and derivatives of all moments */
-    int64_t *queue;    /* events and switches still to come, by time */
+    double *stops;     /* times of all moments and then of all break points */
+    int64_t *queue;    /* events, switches and break points still to come, by time */
     int64_t n_queued;
     double *zero;      /* the derivatives of the time of an output by the parameters and by itself */
     double *values;    /* output of `first` of a map */
@@ -49,6 +52,51 @@ static iop_moment iop_moment_of(const iop_ode_work *w, int64_t k) {
     const iop_moment moment = {w->moments[k], w->moments + count + k * ode->p,
                                w->moments + count * (1 + ode->p) + k * iop_pairs(ode->p)};
     return moment;
+}
+
+/* What is kept of a passage. */
+static inline double *iop_passage_regimes(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
+    return trajectory->kept + passage * (ode->n_regimes + 1 + 2 * ode->n);
+}
+
+static inline double *iop_states_before(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
+    return iop_passage_regimes(ode, trajectory, passage) + ode->n_regimes + 1;
+}
+
+static inline double *iop_states_after(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
+    return iop_states_before(ode, trajectory, passage) + ode->n;
+}
+
+/* Notes that something is about to happen, if a trajectory is kept. Returns 1 if there is no memory. */
+static int iop_note_passage(iop_ode_work *w, int64_t moment, double time) {
+    const iop_ode *ode = w->s.ode;
+    iop_trajectory *trajectory = w->trajectory;
+    if (trajectory == NULL) return 0;
+    if (trajectory->n_passages == trajectory->passage_capacity) {
+        const int64_t capacity = 2 * trajectory->passage_capacity + 8, row = ode->n_regimes + 1 + 2 * ode->n;
+        void *passages = realloc(trajectory->passages, capacity * sizeof(iop_passage));
+        if (passages != NULL) trajectory->passages = (iop_passage *)passages;
+        void *kept = realloc(trajectory->kept, capacity * row * sizeof(double));
+        if (kept != NULL) trajectory->kept = (double *)kept;
+        if (passages == NULL || kept == NULL) return 1;
+        trajectory->passage_capacity = capacity;
+    }
+    const int64_t j = trajectory->n_passages++;
+    const iop_passage passage = {moment, trajectory->n_steps, time};
+    trajectory->passages[j] = passage;
+    double *regimes = iop_passage_regimes(ode, trajectory, j);
+    memcpy(regimes, w->s.point + 1 + ode->n + ode->p, ode->n_regimes * sizeof(double));
+    regimes[ode->n_regimes] = (double)w->s.follows;
+    memcpy(iop_states_before(ode, trajectory, j), w->stepper.z, ode->n * sizeof(double));
+    return 0;
+}
+
+/* The states after what was noted last. */
+static void iop_note_states(iop_ode_work *w) {
+    const iop_trajectory *trajectory = w->trajectory;
+    if (trajectory == NULL) return;
+    double *after = iop_states_after(w->s.ode, trajectory, trajectory->n_passages - 1);
+    memcpy(after, w->stepper.z, w->s.ode->n * sizeof(double));
 }
 
 static void iop_emit(iop_sink *sink, double t, const double *z) {
@@ -125,38 +173,56 @@ static void iop_first_regimes(iop_ode_work *w, double t0) {
     }
 }
 
-/* Evaluates all moments and queues those after t0. */
+/* Evaluates all moments and break points, and queues those after t0. */
 static iop_status iop_queue_moments(iop_ode_work *w) {
     const iop_ode *ode = w->s.ode;
     const int64_t count = 1 + ode->n_events + ode->n_switches;
-    ode->moments.scalar(w->s.point + 1 + ode->n, w->moments, ode->moments.ctx);
+    const double *parameters = w->s.point + 1 + ode->n;
+    ode->moments.scalar(parameters, w->moments, ode->moments.ctx);
+    memcpy(w->stops, w->moments, count * sizeof(double));
+    if (ode->n_breakpoints > 0) ode->breakpoints.scalar(parameters, w->stops + count, ode->breakpoints.ctx);
     const double t0 = w->moments[0];
     if (!iop_finite(w->moments, 1 + ode->n_events)) return IOP_UNDEFINED;
-    iop_sort(w->moments, count, w->queue);
+    iop_sort(w->stops, count + ode->n_breakpoints, w->queue);
     w->n_queued = 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count + ode->n_breakpoints; i++) {
         const int64_t k = w->queue[i];
         if (k == 0) continue;
-        if (k <= ode->n_events && w->moments[k] < t0) return IOP_BEFORE_START;
+        if (k <= ode->n_events && w->stops[k] < t0) return IOP_BEFORE_START;
         /* A switch at or before the start is part of the first regime, and one that is never (NaN, infinite) of all. */
-        if (k > ode->n_events && !(w->moments[k] > t0 && w->moments[k] <= DBL_MAX)) continue;
+        if (k > ode->n_events && !(w->stops[k] > t0 && w->stops[k] <= DBL_MAX)) continue;
         w->queue[w->n_queued++] = k;
     }
     return IOP_CONVERGED;
 }
 
-static void iop_pass_moment(iop_ode_work *w, int64_t k) {
+/* Sets the regimes of surfaces to those of the states that a start or an event leaves. */
+static void iop_enter_regimes(iop_ode_work *w, double t) {
+    if (w->s.ode->n_surfaces == 0) return;
+    iop_reset_surfaces(&w->surfaces);
+    iop_set_point(&w->s, t, w->stepper.z);
+    iop_read_regimes(&w->s);
+}
+
+/* Goes over to the regimes beyond a surface. Returns a status, or IOP_NO_MEMORY. */
+static int iop_pass_surface(iop_ode_work *w) {
+    iop_ode_flow *s = &w->s;
+    if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
+    memcpy(iop_surface_regimes(s), w->surfaces.next, s->ode->n_surfaces * sizeof(double));
+    s->follows = w->surfaces.follows;
+    return IOP_CONVERGED;
+}
+
+/* Lets happen what stop k stands for. Returns a status, or IOP_NO_MEMORY. */
+static int iop_pass_moment(iop_ode_work *w, int64_t k) {
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const iop_moment moment = iop_moment_of(w, k);
+    const int is_breakpoint = k > ode->n_events + ode->n_switches;
     double *z = w->stepper.z;
-    iop_passage *passage = NULL;
-    if (w->trajectory != NULL) {
-        passage = w->trajectory->passages + w->trajectory->n_passages++;
-        passage->moment = k;
-        passage->steps = w->trajectory->n_steps;
-        memcpy(passage->before, z, ode->n * sizeof(double));
-    }
+    if (iop_note_passage(w, is_breakpoint ? -1 : k, w->stops[k])) return IOP_NO_MEMORY;
+    w->stepper.h = 0;
+    if (is_breakpoint) return IOP_CONVERGED;
+    const iop_moment moment = iop_moment_of(w, k);
     iop_along_moment(s, &moment, 1, z, w->rate);
     if (k <= ode->n_events) {
         iop_apply_change(w, &ode->changes[k], &moment, z);
@@ -164,9 +230,10 @@ static void iop_pass_moment(iop_ode_work *w, int64_t k) {
         double *regime = s->point + 1 + ode->n + ode->p + (k - 1 - ode->n_events);
         *regime = 1 - *regime;
     }
+    iop_enter_regimes(w, moment.time);
     iop_along_moment(s, &moment, -1, z, w->rate);
-    if (passage != NULL) memcpy(passage->after, z, ode->n * sizeof(double));
-    w->stepper.h = 0;
+    iop_note_states(w);
+    return IOP_CONVERGED;
 }
 
 /* Whether integration can go on from here: everything finite, f_y too. */
@@ -186,9 +253,10 @@ static void iop_scale_columns(iop_ode_flow *s) {
     const double *parameters = s->point + 1 + s->ode->n;
     double *scale = s->scale + 1, *pair = scale + s->p;
     s->scale[0] = 1;
-    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? 1 / fabs(parameters[a]) : 1;
+    /* Finite, so that atol = 0 stays 0 in every unit. */
+    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? fmin(1 / fabs(parameters[a]), DBL_MAX) : 1;
     for (int64_t a = 0; s->pairs > 0 && a < s->p; a++)
-        for (int64_t b = a; b < s->p; b++) *pair++ = scale[a] * scale[b];
+        for (int64_t b = a; b < s->p; b++) *pair++ = fmin(scale[a] * scale[b], DBL_MAX);
 }
 
 static void iop_reset(iop_stepper *m, double t) {
@@ -197,6 +265,7 @@ static void iop_reset(iop_stepper *m, double t) {
     m->previous = 1e-4;
     m->is_stiff = m->method == IOP_ODE_RODAS5P;
     m->evidence = m->counter_evidence = m->suspicion = 0;
+    m->limited = 0;
     m->patience = 5;
     for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
 }
@@ -208,6 +277,8 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     iop_stepper *m = &w->stepper;
     int64_t passed = 0;
     memset(&w->counts, 0, sizeof w->counts);
+    s->follows = 0;
+    if (w->trajectory != NULL) w->trajectory->n_steps = w->trajectory->n_passages = 0;
     if (!iop_finite(s->point + 1 + ode->n, ode->p) || !iop_finite(w->times, w->n_times)) return IOP_INVALID_INPUT;
     int status = iop_queue_moments(w);
     if (status != IOP_CONVERGED) return status;
@@ -222,21 +293,20 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     iop_first_regimes(w, start.time);
     iop_reset(m, start.time);
     memset(m->z, 0, s->flow.size * sizeof(double));
+    if (iop_note_passage(w, 0, start.time)) return IOP_NO_MEMORY;
     iop_apply_change(w, &ode->changes[0], &start, m->z);
+    iop_enter_regimes(w, start.time);
     iop_along_moment(s, &start, -1, m->z, w->rate);
-    if (w->trajectory != NULL) {
-        w->trajectory->n_steps = 0;
-        w->trajectory->n_passages = 1;
-        w->trajectory->passages[0].moment = w->trajectory->passages[0].steps = 0;
-        memcpy(w->trajectory->passages[0].after, m->z, ode->n * sizeof(double));
-    }
+    iop_note_states(w);
     for (;;) {
-        while (passed < w->n_queued && w->moments[w->queue[passed]] <= m->t) iop_pass_moment(w, w->queue[passed++]);
+        while (passed < w->n_queued && w->stops[w->queue[passed]] <= m->t)
+            if ((status = iop_pass_moment(w, w->queue[passed++])) != IOP_CONVERGED) return status;
         if (m->h == 0 && (status = iop_check_start(w)) != IOP_CONVERGED) return status;
         while (w->sink.next <= m->t) iop_emit(&w->sink, m->t, m->z);
         if (w->position == w->n_times) return IOP_CONVERGED;
-        const double next = passed < w->n_queued ? w->moments[w->queue[passed]] : INFINITY;
+        const double next = passed < w->n_queued ? w->stops[w->queue[passed]] : INFINITY;
         status = iop_integrate(m, next < end ? next : end, &w->sink);
+        if (status == IOP_SURFACE) status = iop_pass_surface(w);
         if (status != IOP_CONVERGED) return status;
     }
 }
@@ -253,6 +323,8 @@ static void iop_ode_bind(iop_ode_work *w) {
     flow->atol = w->s.ode->atol;
     flow->rtol = w->s.ode->rtol;
     w->sink.emit = iop_emit;
+    w->surfaces.s = &w->s;
+    w->stepper.surfaces = w->s.ode->n_surfaces > 0 ? &w->surfaces : NULL;
     iop_set_combinations(&w->stepper);
 }
 

@@ -68,7 +68,7 @@ class _Evaluator:
             total = pulled.sum(axis=0)
             return total[0], total[1:3], total[3], pulled[:, 4]
         found = rows(self.operation.derivatives, rate[0], start, first[0], times)
-        return [*found, *[np.empty(0)] * (4 - len(found))]
+        return [*found, *[np.empty(0)] * (6 - len(found))]
 
 
 @pytest.fixture
