@@ -24,6 +24,11 @@ __all__ = [
 ]
 
 
+def mpmath_name(kind: type) -> str:
+    """Name of one of our functions in code that SymPy writes for mpmath."""
+    return f"implicitops_{kind.__name__}"
+
+
 class RealFunction(sp.Function):
     """A function of real arguments that is real, evaluated by mpmath and differentiated by the table of functions."""
 
@@ -47,6 +52,10 @@ class RealFunction(sp.Function):
         if not 1 <= argindex <= len(self.args):
             raise sp.ArgumentIndexError(self, argindex)
         return partial(self, argindex - 1)
+
+    def _mpmathcode(self, printer: Any) -> str:
+        # mpmath may have another function of this name. Who evaluates the code has to provide this one.
+        return f"{mpmath_name(type(self))}({', '.join(map(printer._print, self.args))})"
 
     def _eval_evalf(self, prec: int) -> Any:
         from mpmath import workprec

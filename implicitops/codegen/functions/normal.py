@@ -22,7 +22,7 @@ from ..inner_functions import (
     normal_excess,
     normal_hazard,
 )
-from .row import FIXED_ORDER, Row, at, computed, of_values, with_order
+from .row import NOT_A_NUMBER, Row, at, computed, of_values, with_order
 
 if TYPE_CHECKING:
     from ..printer import Printer
@@ -106,7 +106,7 @@ ROWS = (
         normal_excess,
         with_order(formulas.excess),
         (
-            FIXED_ORDER,
+            NOT_A_NUMBER,
             lambda n, z: -normal_excess(n, z) * (n * normal_excess(n, z) - (n + 1) * normal_excess(n + 1, z)),
         ),
         _excess,

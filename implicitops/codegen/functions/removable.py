@@ -10,7 +10,7 @@ import mpmath
 from .. import elementary_removable as formulas
 from ..emitter import Value
 from ..inner_functions import elliptic_b_derivative, elliptic_d_derivative, sinc_derivative, sinhc_derivative
-from .row import FIXED_ORDER, Row, with_order
+from .row import NOT_A_NUMBER, Row, with_order
 
 
 def _elliptic(position: int) -> Callable[[int, Value], Value]:
@@ -48,7 +48,7 @@ ROWS = (
     Row(
         sinc_derivative,
         with_order(formulas.sinc_derivative),
-        (FIXED_ORDER, lambda n, x: sinc_derivative(n + 1, x)),
+        (NOT_A_NUMBER, lambda n, x: sinc_derivative(n + 1, x)),
         _integrated(lambda n, x, t: t**n * mpmath.cos(x * t + n * mpmath.pi / 2), _one),
         _NEAR_AND_FAR,
         whole=(0,),
@@ -57,7 +57,7 @@ ROWS = (
     Row(
         sinhc_derivative,
         with_order(formulas.sinhc_derivative),
-        (FIXED_ORDER, lambda n, x: sinhc_derivative(n + 1, x)),
+        (NOT_A_NUMBER, lambda n, x: sinhc_derivative(n + 1, x)),
         _integrated(lambda n, x, t: t**n * (mpmath.sinh if n % 2 else mpmath.cosh)(x * t), _one),
         _NEAR_AND_FAR,
         whole=(0,),
@@ -66,7 +66,7 @@ ROWS = (
     Row(
         elliptic_b_derivative,
         with_order(_elliptic(0)),
-        (FIXED_ORDER, lambda n, m: elliptic_b_derivative(n + 1, m)),
+        (NOT_A_NUMBER, lambda n, m: elliptic_b_derivative(n + 1, m)),
         _integrated(lambda n, m, t: mpmath.cos(t) ** 2 * _root(n, m, t), _right_angle),
         _MODULUS,
         whole=(0,),
@@ -75,7 +75,7 @@ ROWS = (
     Row(
         elliptic_d_derivative,
         with_order(_elliptic(1)),
-        (FIXED_ORDER, lambda n, m: elliptic_d_derivative(n + 1, m)),
+        (NOT_A_NUMBER, lambda n, m: elliptic_d_derivative(n + 1, m)),
         _integrated(lambda n, m, t: mpmath.sin(t) ** 2 * _root(n, m, t), _right_angle),
         _MODULUS,
         whole=(0,),
