@@ -75,7 +75,7 @@ static iop_jet iop_gamma_series(double a, double x) {
         for (int k = 0; k < IOP_JET; k++) settled &= fabs(term.c[k]) <= 1e-17 * fabs(sum.c[k]);
         if (settled) return sum;
     }
-    return iop_jet_constant(NAN);
+    return iop_jet_nan();
 }
 
 /* Upper function divided by x**a exp(-x), by the continued fraction in Lentz's form; x > a - 1 */
@@ -93,7 +93,7 @@ static iop_jet iop_gamma_fraction(double a, double x) {
         for (int k = 1; k < IOP_JET; k++) settled &= fabs(change.c[k] * f.c[0]) <= DBL_EPSILON * fabs(f.c[k]);
         if (settled) return f;
     }
-    return iop_jet_constant(NAN);
+    return iop_jet_nan();
 }
 
 /* (Gamma(1 + a) - x**a) / a as the integral over t from 0 to 1 of the numerator's derivative at t a, for small a */
@@ -121,7 +121,7 @@ static iop_jet iop_gamma_upper_near_zero(double a, double x) {
 
 /* P(a, x) */
 static iop_jet iop_gammainc_jet(double a, double x) {
-    if (!(a > 0 && x >= 0)) return iop_jet_constant(NAN);
+    if (!(a > 0 && x >= 0)) return iop_jet_nan();
     if (x == 0 || isinf(x)) return iop_jet_constant(x > 0);
     iop_jet density = iop_jet_from_logarithm(iop_poisson(a, x), iop_log_less_digamma(x, a + 1), -iop_trigamma(a + 1),
                                              -iop_tetragamma(a + 1));
@@ -134,7 +134,7 @@ static iop_jet iop_gammainc_jet(double a, double x) {
 
 /* Integral of t**(a-1) exp(-t) from 0 to x, or from x on if `upper` */
 static iop_jet iop_gamma_part(double a, double x, int upper) {
-    if (!(a > 0 && x >= 0)) return iop_jet_constant(NAN);
+    if (!(a > 0 && x >= 0)) return iop_jet_nan();
     if (x == 0 || isinf(x)) return (x == 0) == !upper ? iop_jet_constant(0) : iop_gamma_jet(a);
     if (upper && a < 0.5 && x <= 0.1 && -a * log(x) < 4) return iop_gamma_upper_near_zero(a, x);
     int low = x <= (upper && a < 0.5 ? 0.1 : a + 1);  /* the fraction takes about 1/x terms */

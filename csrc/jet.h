@@ -20,6 +20,8 @@ static inline double iop_jet_derivative(iop_jet x, int n) { return x.c[n] * iop_
 
 static inline iop_jet iop_jet_constant(double value) { return (iop_jet){{value, 0, 0, 0}}; }
 
+static inline iop_jet iop_jet_nan(void) { return (iop_jet){{NAN, NAN, NAN, NAN}}; }
+
 /* value + slope * (the variable's deviation) */
 static inline iop_jet iop_jet_linear(double value, double slope) { return (iop_jet){{value, slope, 0, 0}}; }
 

@@ -44,7 +44,7 @@ static iop_jet iop_alternating(iop_jet x) {
 }
 
 static iop_jet iop_zeta_jet(double s) {
-    if (s == 1 || isnan(s)) return iop_jet_constant(NAN);
+    if (s == 1 || isnan(s)) return iop_jet_nan();
     if (s > 1000) return iop_jet_constant(1);  /* 2**-s is 0 */
     if (s >= -0.25) return iop_zeta_above(s);
     /* 2 (2 pi)**(s-1) sin(pi s / 2) Gamma(1-s) zeta(1-s) */

@@ -101,16 +101,3 @@ def inverse_hyperbolic_tangent(x: Value) -> Value:
     argument = 2.0 * magnitude / (1.0 - magnitude)
     value = 0.5 * logarithm_of_one_plus(pole.where(INFINITY, argument))
     return (magnitude < 2.0**-27).where(x, emitter.copysign(value, x))
-
-
-def inverse_hyperbolic_cotangent(x: Value) -> Value:
-    """acoth(x) = log1p(2 / (x - 1)) / 2 for x > 0, NaN within (-1, 1)."""
-    magnitude = abs(x)
-    value = 0.5 * logarithm_of_one_plus(2.0 / (magnitude - 1.0))
-    return (magnitude < 1.0).where(NAN, x.emitter.copysign(value, x))
-
-
-def inverse_hyperbolic_secant(x: Value) -> Value:
-    """asech(x) = asinh(sqrt((1 - x)(1 + x)) / x), NaN beyond [0, 1]."""
-    value = inverse_hyperbolic_sine(x.emitter.sqrt((1.0 - x) * (1.0 + x)) / abs(x))
-    return (x < 0.0).where(NAN, value)

@@ -126,19 +126,3 @@ def angle(y: Value, x: Value) -> Value:
     upper = left.where(_PI[0] - (first_quadrant - _PI[1]), first_quadrant)
     result = emitter.copysign(upper, y)
     return (y.is_nan() | x.is_nan()).where(NAN, result)
-
-
-def _tangent_of_secant(magnitude: Value) -> Value:
-    """tan of the angle whose secant is |x|, NaN for |x| < 1."""
-    return magnitude.emitter.sqrt(magnitude - 1.0) * magnitude.emitter.sqrt(magnitude + 1.0)
-
-
-def arcsecant(x: Value) -> Value:
-    """asec(x), NaN within (-1, 1)."""
-    angle_of_size = arctangent(_tangent_of_secant(abs(x)))
-    return (x < 0.0).where(_PI[0] - (angle_of_size - _PI[1]), angle_of_size)
-
-
-def arccosecant(x: Value) -> Value:
-    """acsc(x), NaN within (-1, 1)."""
-    return x.emitter.copysign(arctangent(1.0 / _tangent_of_secant(abs(x))), x)
