@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from implicitops.backends.marked_nan import run_marked
+from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
+from implicitops.problems.reasons import reason
 from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
@@ -102,6 +104,7 @@ def solve(
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
     jacobian_error, hessian_error, _ = _without_time(problem, jacobian_error, hessian_error)
+    places = {name: stats.pop(name) for name in PLACE if name in stats}
     solution = Solution(
         value=value[()],
         jacobian=jacobian,
@@ -117,9 +120,30 @@ def solve(
         cause = getattr(kernel.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
-            _failure_message(problem, signature, solution, batch, inputs, strides, failed, arguments) + quoted, solution
+            _failure_message(problem, signature, solution, batch, inputs, strides, failed, places, arguments) + quoted,
+            solution,
         ) from cause
     return solution
+
+
+def place_counters(problem: Problem, arguments: Sequence[Any], derivatives: int) -> tuple[int, dict[str, int]]:
+    """Status code of one element, and what its kernel says of where it failed.
+
+    Parameters
+    ----------
+    problem : Problem
+    arguments : sequence of array-like, those of one batch element
+    derivatives : 0, 1 or 2
+    """
+    signature = _signature(problem, derivatives, False)
+    _, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
+    length = free_length(inputs, signature.input_shapes)
+    outputs = [np.empty(resolved(shape, length)) for shape in signature.output_shapes[: 1 + derivatives]]
+    kernel = signature.kernel.with_length(length)
+    targets: list[np.ndarray | None] = [*outputs, *[None] * (len(kernel.output_sizes) - len(outputs))]
+    status = np.empty(1, dtype=np.int32)
+    _, stats = run(kernel, 1, inputs, strides, targets, status, stats=True)
+    return int(status[0]), {name: int(stats[name][0]) for name in PLACE if name in stats}
 
 
 def evaluate(operation: Operation, arguments: Sequence[Any]) -> list[np.ndarray]:
@@ -205,6 +229,12 @@ def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | 
     """
     lengths = (a.shape[a.ndim - len(shape)] for a, shape in zip(arrays, shapes) if shape[:1] == (FREE,))
     return next(lengths, None)
+
+
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a solve as an error quotes them, but for the ends of an interval that has none."""
+    shown = {name: x for name, x in arguments.items() if not (name in ("lower", "upper") and np.all(np.isinf(x)))}
+    return ", ".join(f"{name}={listed(value)}" for name, value in shown.items())
 
 
 def listed(value: Any) -> str:
@@ -312,6 +342,7 @@ def _failure_message(
     inputs: Sequence[np.ndarray],
     strides: Sequence[int],
     failed: int,
+    places: Mapping[str, np.ndarray],
     arguments: Sequence[Any],
 ) -> str:
     flat = int(np.flatnonzero(np.ravel(solution.status_code) != 0)[0])
@@ -321,18 +352,20 @@ def _failure_message(
         array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
         for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(signature.input_names, values))
+    listing = arguments_text(dict(zip(signature.input_names, values)))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
     if status is Status.INVALID_INPUT:
         listing += _missing(signature.input_names, values, arguments)
     if status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE):
         listing += f" (the {_bad_derivative(problem, solution, flat, status, math.prod(batch))})"
+    counters = {name: int(counter[flat]) for name, counter in places.items()}
+    why = f"{reason(problem, status)}{place(problem, status, values, counters)} ({status!r})"
     if batch == ():
-        return f"{problem!r} failed at {listing}: {status.value} ({status!r})."
+        return f"{problem!r} failed at {listing}: {why}."
     position = tuple(map(int, np.unravel_index(flat, batch)))
     return (
         f"{problem!r} failed for {failed} of {math.prod(batch)} batch elements, first at index {position}, "
-        f"{listing}: {status.value} ({status!r}). Use solve(..., throw=False) or on_failure='nan' to get NaN "
+        f"{listing}: {why}. Use solve(..., throw=False) or on_failure='nan' to get NaN "
         "and the status of each."
     )
 
