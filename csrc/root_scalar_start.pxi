@@ -99,6 +99,96 @@ cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64
     return infinite
 
 
+cdef struct Descent:
+    # Newton's method from a guess: the last point that was accepted, and the step from it that is being tried.
+    double base[IOP_ROW]
+    double f[IOP_ROW]
+    double fx[IOP_ROW]
+    double newton[IOP_ROW]    # the step, cut to a hundred times the size of x
+    double full[IOP_ROW]      # its length before that, infinite if it is unknown
+    double fraction[IOP_ROW]  # multiple of it that is tried
+    double reach[IOP_ROW]     # multiple that the next step begins with
+    double kept[IOP_ROW]      # share of the distance to a bound that a step beyond it leaves
+    double halfway[IOP_ROW]   # |F| after half of all steps
+    bint trying[IOP_ROW]
+
+
+cdef inline bint accept(const iop_root_scalar *root, Workspace *w, Descent *d, int64_t i, bint first) noexcept nogil:
+    """Makes the present point the base and computes the step from it; whether there is one to take."""
+    cdef double x = w.lanes.x[i], f = w.out[IOP_F * w.stride + i], fx = w.out[IOP_FX * w.stride + i]
+    cdef double scale = w.out[IOP_SCALE * w.stride + i], step = -f / fx, length
+    cdef bint overflow = not (isfinite(f) and isfinite(fx) and isfinite(step)), slow, converging
+    # Among steps that have been doubled already it takes a much shorter one to end that.
+    slow = overflow or fabs(step) > (0.49 if d.fraction[i] == 1 else 0.1) * fabs(d.newton[i])
+    d.reach[i] = fmin(2 * d.reach[i], 1024.0) if slow and not first and d.fraction[i] >= 1 else 1
+    # A short step is convergence only after a longer one: it is short on a plateau beside a steep step.
+    converging = (not first and fabs(step) <= 0.1 * fabs(d.newton[i])) or fabs(f) <= iop_rounding(scale, fx, x)
+    d.base[i], d.f[i], d.fx[i] = x, f, fx
+    d.fraction[i] = d.reach[i]
+    d.newton[i] = step
+    if f == 0 or (isfinite(scale) and fabs(f) <= iop_rounding(scale, 0, x) * 0.25):
+        return False
+    if converging and isfinite(fx) and fabs(step) <= root.rtol * fabs(x) + root.atol:
+        w.lanes.x[i] = fmin(fmax(x + step, w.lower[i]), w.upper[i])
+        return False
+    d.full[i] = fabs(step)
+    if overflow:
+        # Downhill by the sign of the slope, if it has one; nothing is known of how far.
+        d.full[i] = INFINITY
+        d.newton[i] = 0.1 * fmax(fabs(x), 1.0) * (1.0 if f * fx < 0 else -1.0)
+    length = 100 * fmax(fabs(x), 1.0)
+    d.newton[i] = fmin(fmax(d.newton[i], -length), length)
+    return True
+
+
+cdef inline bint refuse(Workspace *w, Descent *d, int64_t i) noexcept nogil:
+    """Shortens the step that led to the present point; whether it is worth trying."""
+    cdef double f = w.out[IOP_F * w.stride + i]
+    d.reach[i] = 1
+    d.kept[i] = 0.1
+    d.fraction[i] = fmin(d.fraction[i] * (0.5 if f == f else 0.25), 1.0)
+    if d.fraction[i] >= 1e-9:
+        return True
+    # No step helps: the root is as good as rounding allows, or it is left to the search.
+    w.lanes.x[i] = d.base[i] if fabs(d.newton[i]) <= 1e-10 * fabs(d.base[i]) else NAN
+    return False
+
+
+cdef inline void advance(Workspace *w, Descent *d, int64_t i) noexcept nogil:
+    """Moves to the end of the step, or towards the bound beyond which it leads: ever closer, if that goes on."""
+    cdef double x = d.base[i] + d.fraction[i] * d.newton[i], kept = d.kept[i]
+    x = fmin(fmax(x, -DBL_MAX), DBL_MAX)
+    d.kept[i] = fmax(kept * kept, 1e-32)
+    if x <= w.lower[i]:
+        x = w.lower[i] + kept * (d.base[i] - w.lower[i])
+    elif x >= w.upper[i]:
+        x = w.upper[i] - kept * (w.upper[i] - d.base[i])
+    else:
+        d.kept[i] = 0.1
+    w.lanes.x[i] = x
+
+
+cdef inline bint descend(const iop_root_scalar *root, Workspace *w, Descent *d, int64_t i, bint first) noexcept nogil:
+    """One step of a lane from what was evaluated at its point; whether it goes on."""
+    cdef double x = w.lanes.x[i], f = w.out[IOP_F * w.stride + i], share
+    if first:
+        if isnan(f):
+            w.code[i] = IOP_UNDEFINED
+            return False
+        w.initial[i] = fabs(f)
+    elif (f < 0 and d.f[i] > 0) or (f > 0 and d.f[i] < 0):
+        set_bracket(w, i, d.base[i], d.f[i], d.fx[i], x, f, w.out[IOP_FX * w.stride + i])
+        return False
+    share = 0 if first else fmin(fabs(x - d.base[i]) / d.full[i], 1.0)
+    if first or (isinf(d.f[i]) and f == f) or fabs(f) < fabs(d.f[i]) * (1 - 1e-4 * share):
+        if not accept(root, w, d, i, first):
+            return False
+    elif not refuse(w, d, i):
+        return False
+    advance(w, d, i)
+    return True
+
+
 cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
     """Newton's method with step halving until it converges, brackets a sign change or stalls.
 
@@ -109,110 +199,35 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     """
     cdef int64_t i, k, remaining
     cdef iop_root_lanes *s = w.lanes
-    cdef double *f = w.out + IOP_F * w.stride
-    cdef double *fx = w.out + IOP_FX * w.stride
-    cdef double *scale = w.out + IOP_SCALE * w.stride
-    cdef double base[IOP_ROW]
-    cdef double f_base[IOP_ROW]
-    cdef double fx_base[IOP_ROW]
-    cdef double newton[IOP_ROW]
-    cdef double full[IOP_ROW]  # length of the Newton step before anything cut it short
-    cdef double fraction[IOP_ROW]
-    cdef double reach[IOP_ROW]
-    cdef double trying[IOP_ROW]
-    cdef double halfway[IOP_ROW]  # |F| after half of all steps
-    cdef double kept[IOP_ROW]  # share of the distance to a bound that a step beyond it leaves
-    cdef double x, length, step, part
-    cdef bint slow, converging, overflow
+    cdef Descent d
     for i in range(n):
-        trying[i] = w.code[i] == IOP_PENDING
+        d.trying[i] = w.code[i] == IOP_PENDING
         s.x[i] = fmin(fmax(w.guess[i], w.lower[i]), w.upper[i])
-        base[i] = NAN
-        f_base[i] = INFINITY
-        fraction[i] = 1
-        reach[i] = 1
-        kept[i] = 0.1
+        d.base[i] = NAN
+        d.f[i] = INFINITY
+        d.newton[i] = d.fraction[i] = d.reach[i] = 1
+        d.kept[i] = 0.1
     for k in range(root.max_steps):
         evaluate(&root.residual, w, n, s.x)
         remaining = 0
         if k == root.max_steps // 2:
             for i in range(n):
-                halfway[i] = fabs(f_base[i])
+                d.halfway[i] = fabs(d.f[i])
         for i in range(n):
-            if trying[i] == 0:
-                continue
-            s.iterations[i] += 1
-            x = s.x[i]
-            if k == 0:
-                if isnan(f[i]):
-                    w.code[i] = IOP_UNDEFINED
-                    trying[i] = 0
-                    continue
-                w.initial[i] = fabs(f[i])
-            elif (f[i] < 0 and f_base[i] > 0) or (f[i] > 0 and f_base[i] < 0):
-                set_bracket(w, i, base[i], f_base[i], fx_base[i], x, f[i], fx[i])
-                trying[i] = 0
-                continue
-            part = fmin(fabs(x - base[i]) / full[i], 1.0)
-            if k == 0 or (isinf(f_base[i]) and f[i] == f[i]) or fabs(f[i]) < fabs(f_base[i]) * (1 - 1e-4 * part):
-                step = -f[i] / fx[i]
-                overflow = not isfinite(f[i]) or not isfinite(fx[i]) or not isfinite(step)
-                # Among steps that have been doubled already it takes a much shorter one to end that.
-                slow = fabs(step) > (0.49 if fraction[i] == 1 else 0.1) * fabs(newton[i])
-                slow = k > 0 and fraction[i] >= 1 and (slow or overflow)
-                converging = k > 0 and fabs(step) <= 0.1 * fabs(newton[i])
-                reach[i] = fmin(2 * reach[i], 1024.0) if slow else 1
-                base[i] = x
-                f_base[i] = f[i]
-                fx_base[i] = fx[i]
-                fraction[i] = reach[i]
-                newton[i] = step
-                if f[i] == 0 or (isfinite(scale[i]) and fabs(f[i]) <= iop_rounding(scale[i], 0, x) * 0.25):
-                    trying[i] = 0
-                    continue
-                # A short step is convergence only after a longer one: it is short on a plateau beside a steep step.
-                converging = converging or fabs(f[i]) <= iop_rounding(scale[i], fx[i], x)
-                if converging and isfinite(fx[i]) and fabs(step) <= root.rtol * fabs(x) + root.atol:
-                    s.x[i] = fmin(fmax(x + step, w.lower[i]), w.upper[i])
-                    trying[i] = 0
-                    continue
-                full[i] = fabs(step)
-                if overflow:
-                    # Downhill by the sign of the slope, if it has one; nothing is known of how far.
-                    full[i] = INFINITY
-                    newton[i] = 0.1 * fmax(fabs(x), 1.0) * (1.0 if f[i] * fx[i] < 0 else -1.0)
-                length = 100 * fmax(fabs(x), 1.0)
-                newton[i] = fmin(fmax(newton[i], -length), length)
-            else:
-                reach[i] = 1
-                kept[i] = 0.1
-                fraction[i] *= 0.5 if f[i] == f[i] else 0.25
-                fraction[i] = fmin(fraction[i], 1.0)
-                if fraction[i] < 1e-9:
-                    trying[i] = 0
-                    # No step helps: the root is as good as rounding allows, or it is left to the search.
-                    s.x[i] = base[i] if fabs(newton[i]) <= 1e-10 * fabs(base[i]) else NAN
-                    continue
-            s.x[i] = fmin(fmax(base[i] + fraction[i] * newton[i], -DBL_MAX), DBL_MAX)
-            if s.x[i] <= w.lower[i]:
-                s.x[i] = w.lower[i] + kept[i] * (base[i] - w.lower[i])
-                kept[i] = fmax(kept[i] * kept[i], 1e-32)
-            elif s.x[i] >= w.upper[i]:
-                s.x[i] = w.upper[i] - kept[i] * (w.upper[i] - base[i])
-                kept[i] = fmax(kept[i] * kept[i], 1e-32)
-            else:
-                kept[i] = 0.1
-            remaining += 1
+            if d.trying[i]:
+                s.iterations[i] += 1
+                d.trying[i] = descend(root, w, &d, i, k == 0)
+                remaining += d.trying[i]
         if remaining == 0:
             break
     for i in range(n):
-        if trying[i] != 0 and w.code[i] == IOP_PENDING:
+        if d.trying[i] and w.code[i] == IOP_PENDING:
             # What has hardly fallen in half of all steps has a minimum there, and more steps would not help.
-            if fabs(f_base[i]) > 0.5 * halfway[i]:
+            if fabs(d.f[i]) > 0.5 * d.halfway[i]:
                 s.x[i] = NAN
                 continue
             w.ended[i] = 0
-            s.x[i] = base[i]
+            s.x[i] = d.base[i]
 
 
 # -- search -----------------------------------------------------------------------------------------------

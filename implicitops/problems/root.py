@@ -8,7 +8,8 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.problems.base import Options, Parameter, ProblemWithUnknowns, as_parameters
+from implicitops.problems.base import Options, Parameter, as_parameters
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.problems.validation import (
     abbreviated,
     as_expression,

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+class CompiledFunction:
     """Function of tensors as one program of XLA for the CPU.
 
     Parameters
@@ -16,14 +16,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     function : callable of tensors or arrays, traced once for each of their shapes
     """
 
-    def placed(*arguments: Any) -> Any:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        def placed(*arguments: Any) -> Any:
+            with tf.device("CPU:0"):
+                return function(*arguments)
+
+        self._program = tf.function(placed, jit_compile=True, autograph=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function returns."""
         with tf.device("CPU:0"):
-            return function(*arguments)
+            return self._program(*arguments)
 
-    program = tf.function(placed, jit_compile=True, autograph=False)
-
-    def call(*arguments: Any) -> Any:
-        with tf.device("CPU:0"):
-            return program(*arguments)
-
-    return call
+    @property
+    def n_tracings(self) -> int:
+        """How often the function was traced so far."""
+        return int(self._program.experimental_get_tracing_count())

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from implicitops.sampling.compiled_function import compiled
+from implicitops.sampling.compiled_function import CompiledFunction
 from implicitops.sampling.recording import recorded
 
 tfd = tfp.distributions
@@ -109,7 +109,7 @@ class HamiltonianChains:
         self.target_accept = target_accept
         self.max_treedepth = max_treedepth
         self.path_length = path_length
-        self._compiled = compiled(self._steps)
+        self._compiled = CompiledFunction(self._steps)
 
     def advance(
         self,

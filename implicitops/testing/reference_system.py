@@ -15,11 +15,11 @@ import numpy as np
 import sympy as sp
 
 from implicitops.codegen.functions import MPMATH
-from implicitops.problems.base import ProblemWithUnknowns
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.testing.reference import SAFETY, NoReferenceError, ReferencePoint, RootReference, reference_of
 from implicitops.testing.reference_function import ALLOWANCE, EPS, FunctionReference
 from implicitops.testing.rounding import UNIT, rounding_error

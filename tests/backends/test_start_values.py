@@ -169,7 +169,7 @@ def test_a_problem_without_start_values_says_so():
         iop.Integral(x * p, (x, 0, 1), [p])(1.0, guess=2.0)
     with pytest.raises(ArgumentError, match=r"a system has no bracket: give guess="):
         ALL["system"](4.0, bracket=(0, 1))
-    with pytest.raises(ArgumentError, match=r"guess: the last axis must have length 2"):
+    with pytest.raises(ArgumentError, match=r"guess: the last axis must have length 2; got shape \(1,\)"):
         ALL["system"](4.0, guess=[1.0])
 
 

@@ -38,7 +38,7 @@ def compiled(model):
 
 def tracings(model):
     """How often each sampler was traced."""
-    return [chains._compiled.experimental_get_tracing_count() for chains in compiled(model)._samplers.values()]
+    return [chains._compiled.n_tracings for chains in compiled(model)._samplers.values()]
 
 
 def test_second_call_compiles_nothing():
