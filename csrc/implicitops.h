@@ -62,7 +62,10 @@ typedef enum {
     IOP_SLOW_TAIL = 25,
     IOP_PEAK_MISSED = 26,
     IOP_ROUGH = 27,
-    IOP_INVALID_LIMITS = 28
+    IOP_INVALID_LIMITS = 28,
+    IOP_DERIVATIVE_UNDEFINED = 29,
+    IOP_DERIVATIVE_INACCURATE = 30,
+    IOP_INVALID_GUESS = 31
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */
@@ -90,6 +93,9 @@ struct iop_operation {
     const int64_t *input_sizes;
     const int64_t *output_sizes;
     const void *data;            /* what this kind of kernel needs: callbacks and options */
+    /* Whether outputs 1, 2, 4 and 5 are derivatives of output 0 and their errors, and what is judged of them: see
+     * derivative_status.h. */
+    int32_t has_derivatives;
 };
 
 #endif

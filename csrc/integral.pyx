@@ -190,7 +190,7 @@ cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes,
     cdef int64_t k, j, a, b, n = w.quadrature.n, d = w.first
     cdef double *target
     if code != IOP_CONVERGED:
-        for k in range(4):
+        for k in range(6):
             if outputs[k] != NULL:
                 for j in range(sizes[k]):
                     outputs[k][i * sizes[k] + j] = NAN

@@ -28,8 +28,16 @@ cdef extern from "implicitops.h" nogil:
         const int64_t *input_sizes
         const int64_t *output_sizes
         const void *data
+        int32_t has_derivatives
     enum:
         IOP_N_STATS
+
+cdef extern from "marked_nan.h" nogil:
+    int64_t iop_run_judged(const iop_operation *, int64_t, const double *const *, const int64_t *, double *const *,
+                           int32_t *, int64_t *const *, int)
+    int64_t iop_run_marked(const iop_operation *, int64_t, const double *const *, const int64_t *, double *const *)
+    enum:
+        IOP_N_SOLVE_OUTPUTS
 
 cdef enum:
     MAX_ARGUMENTS = 32  # of the scalar fast path
@@ -83,6 +91,8 @@ cdef class Operation:
         -k stands for k times a length that each call chooses: such an operation runs by way of ``with_length``, or
         in C as a copy whose sizes are resolved.
     grain : int, smallest part of a batch that is worth a thread; for a length of 1 if that is free
+    has_derivatives : 1 or True if the outputs are those of a problem's kernel (``Solve.kernel_output_shapes``), whose
+        derivatives have a status of their own; 2 if their errors are none of its concern; else 0
     """
 
     cdef iop_operation c
@@ -94,7 +104,7 @@ cdef class Operation:
     cdef readonly bint is_free
     cdef dict resolved
 
-    def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192):
+    def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192, *, int has_derivatives=0):
         cdef int64_t k
         self.kernel = kernel
         self.grain = grain
@@ -113,6 +123,9 @@ cdef class Operation:
         self.c.n_outputs = <int32_t> len(self.output_sizes)
         self.c.input_sizes = self.sizes
         self.c.output_sizes = self.sizes + self.c.n_inputs
+        self.c.has_derivatives = has_derivatives
+        if has_derivatives and self.c.n_outputs != IOP_N_SOLVE_OUTPUTS:
+            raise ValueError(f"the kernel of a problem has {IOP_N_SOLVE_OUTPUTS} outputs; got {self.c.n_outputs}")
 
     def __dealloc__(self):
         free(self.sizes)
@@ -140,13 +153,14 @@ cdef class Operation:
                 [-size * length if size < 0 else size for size in self.input_sizes],
                 [-size * length if size < 0 else size for size in self.output_sizes],
                 max(1, self.grain // max(1, length)),
+                has_derivatives=self.c.has_derivatives,
             )
             if len(self.resolved) >= MAX_LENGTHS:
                 self.resolved = {}  # replaced, not emptied: another thread may be looking
             self.resolved[length] = found
         return found
 
-    def run(self, int64_t n, int64_t first, inputs, strides, outputs, status, stats):
+    def run(self, int64_t n, int64_t first, inputs, strides, outputs, status, stats, bint marked=False):
         """Run batch elements first ... first + n - 1 without the GIL.
 
         Parameters
@@ -157,6 +171,7 @@ cdef class Operation:
         outputs : C-contiguous float64 arrays (or None: not wanted), of all batch elements
         status : int32 array (batch,), or None
         stats : int64 array (N_STATS, batch), or None
+        marked : bool, the NaN of a failed solve carries its status, as in graphs; then status and stats are None
 
         Returns
         -------
@@ -190,7 +205,10 @@ cdef class Operation:
                     rows[k] = rows[0] + k * n_all
                 c_stats = rows
             with nogil:
-                failed = self.c.run(&self.c, n, a.inputs, a.strides, a.outputs, c_status, c_stats)
+                if marked:
+                    failed = iop_run_marked(&self.c, n, a.inputs, a.strides, a.outputs)
+                else:
+                    failed = iop_run_judged(&self.c, n, a.inputs, a.strides, a.outputs, c_status, c_stats, 1)
         finally:
             for k in range(held):
                 PyBuffer_Release(&a.views[k])
@@ -209,10 +227,10 @@ cdef class Operation:
         cdef double values[MAX_ARGUMENTS]
         cdef const double *inputs[MAX_ARGUMENTS]
         cdef int64_t strides[MAX_ARGUMENTS]
-        cdef double *outputs[4]
+        cdef double *outputs[IOP_N_SOLVE_OUTPUTS]
         cdef double value
         cdef object argument
-        if n != self.c.n_inputs or n > MAX_ARGUMENTS or self.c.n_outputs > 4 or self.is_free:
+        if n != self.c.n_inputs or n > MAX_ARGUMENTS or self.c.n_outputs > IOP_N_SOLVE_OUTPUTS or self.is_free:
             return None
         for k in range(n):
             argument = <object> PyTuple_GET_ITEM(arguments, k)

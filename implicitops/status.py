@@ -138,6 +138,20 @@ class Status(enum.Enum):
         "a limit of integration or a break point is not a finite number at these parameters. Look for the "
         "expression that is undefined there; a limit that is always infinite is stated as oo"
     )
+    DERIVATIVE_UNDEFINED = (
+        "the value is a solution, but a derivative of it is not a finite number: it does not exist there, or its "
+        "expression overflows or is 0/0. Ask for the value alone, or restate the equation so that its derivatives "
+        "are numbers there"
+    )
+    DERIVATIVE_INACCURATE = (
+        "the value is a solution, but rounding errors may change a derivative of it by more than a thousandth of it. "
+        "Look for terms that cancel (an expanded polynomial, say) or a nearly singular system, or use "
+        "solve(..., throw=False) with jacobian_error and hessian_error"
+    )
+    INVALID_GUESS = (
+        "the guess is not a finite number, although all parameters are, or it lies outside the bracket that was given "
+        "with it. Look for the expression in guess= that is undefined there, or give another guess"
+    )
 
     def __repr__(self) -> str:
         return f"Status.{self.name}"
@@ -163,16 +177,21 @@ class Solution:
 
     Parameters
     ----------
-    value : ndarray (...), or (..., n) for a vector unknown; NaN where the solve failed
+    value : ndarray (...), or (..., n) for a vector unknown; NaN where the solve failed. With a status
+        DERIVATIVE_UNDEFINED or DERIVATIVE_INACCURATE it is a solution
     jacobian : ndarray (..., p) or (..., n, p), or None if not asked for
         Derivative with respect to the parameters, flattened in the order of ``problem.params``.
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
     status_code : int32 ndarray (...), codes of :class:`Status`
     error_estimate : ndarray of the shape of ``value``, or None where the method has none
-        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``.
+        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``; an
+        ``ODE`` has one where derivatives are asked for as well.
     stats : mapping of a counter's name to an int64 ndarray (...)
     time_derivative : ndarray of the shape of ``value``, or None
         Derivative of each row with respect to its own output time, along with the Jacobian of an ODE.
+    jacobian_error : ndarray of the shape of ``jacobian``, or None where the method has no estimate
+        Estimated absolute error of each entry, from rounding and from the error of the value; NaN where not known.
+    hessian_error : ndarray of the shape of ``hessian``, or None where the method has no estimate
     """
 
     value: np.ndarray
@@ -182,6 +201,8 @@ class Solution:
     error_estimate: np.ndarray | None = None
     stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     time_derivative: np.ndarray | None = None
+    jacobian_error: np.ndarray | None = None
+    hessian_error: np.ndarray | None = None
 
     @property
     def status(self) -> Any:
@@ -190,7 +211,7 @@ class Solution:
 
     @property
     def converged(self) -> Any:
-        """Boolean of each batch element: True where ``value`` is a solution."""
+        """Boolean of each batch element: True where ``value`` is a solution, and so are the derivatives asked for."""
         return self.status_code == 0
 
 

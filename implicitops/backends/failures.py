@@ -13,7 +13,7 @@ import numpy as np
 
 from implicitops.backends import failure_journal
 from implicitops.backends.marked_nan import SOLVES
-from implicitops.backends.numpy import listed, solve
+from implicitops.backends.numpy import arguments_text, solve
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
 from implicitops.calculus.sensitivities import Adjoint
@@ -42,8 +42,7 @@ class Failure:
     status: Status
 
     def __str__(self) -> str:
-        listing = ", ".join(f"{name}={listed(value)}" for name, value in self.parameters.items())
-        return f"at {listing}: {self.status.value} ({self.status!r})"
+        return f"at {arguments_text(self.parameters)}: {self.status.value} ({self.status!r})"
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,9 @@ def unrecorded() -> Iterator[None]:
             _failures.update(before)
 
 
-def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]]) -> None:
+def record(
+    problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]], *, start_given: bool = False
+) -> None:
     """Count failed solves of a problem and warn if they are its first, unless a report will sum them up.
 
     Parameters
@@ -133,9 +134,10 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
     problem : Problem
     count : int, how many batch elements failed
     parameters : callable that returns the arguments of each of them, asked only while few are known
+    start_given : bool, the last arguments are start values
     """
     known = _failures.get(problem)
-    found = _explain(problem, parameters()) if known is None or len(known.first) < KEPT else ()
+    found = _explain(problem, parameters(), start_given) if known is None or len(known.first) < KEPT else ()
     more = Failures(count, found, {_stage: count})
     add_failures({problem: more})
     if failure_journal.is_open():
@@ -163,9 +165,11 @@ def record_nans(operation: Operation, inputs: Sequence[np.ndarray], output: np.n
     if not len(where):
         return
     problem: Problem = operation.problem
-    shapes = problem.argument_shapes
+    start_given = getattr(operation, "start_given", False)
+    shapes = operation.input_shapes if start_given else problem.argument_shapes
     arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
-    record(problem, len(where), lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where))
+    parameters = ([np.array(x[tuple(index)]) for x in arrays] for index in where)
+    record(problem, len(where), lambda: parameters, start_given=start_given)
 
 
 def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
@@ -173,11 +177,12 @@ def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
     return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
 
 
-def _explain(problem: Problem, parameters: Iterable[Sequence[Any]]) -> tuple[Failure, ...]:
+def _explain(problem: Problem, parameters: Iterable[Sequence[Any]], start_given: bool) -> tuple[Failure, ...]:
     explained = []
+    names = (*problem.argument_names, *(problem.start_argument_names if start_given else ()))
     for values, _ in zip(parameters, range(KEPT)):
-        status = solve(problem, values, throw=False).status
-        explained.append(Failure(dict(zip(problem.argument_names, values)), status))
+        status = solve(problem, values, throw=False, start_given=start_given).status
+        explained.append(Failure(dict(zip(names, values)), status))
     return tuple(explained)
 
 

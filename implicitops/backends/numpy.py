@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,27 @@ from implicitops.status import ArgumentError, Solution, SolveError, Status
 
 _FLOAT64 = np.dtype(np.float64)
 
+#: Error relative to a derivative from which on it is called inaccurate; the same as in csrc/derivative_status.h.
+INACCURATE = 1e-3
 
-def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
-    """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed."""
+
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, start_given: bool = False) -> Any:
+    """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed.
+
+    Parameters
+    ----------
+    problem : Problem
+    arguments : array-likes
+    status : bool
+    start_given : bool, the last arguments are start values, see :meth:`Problem.bind_all`
+    """
     if status:
-        solution = solve(problem, arguments, throw=False)
+        solution = solve(problem, arguments, throw=False, start_given=start_given)
         return solution.value, solution.status_code
     if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
-    signature = _signature(problem, 0, False)
-    if not any(signature.input_shapes) and signature.output_shapes[0] == ():
+    signature = _signature(problem, 0, start_given)
+    if not start_given and not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
         shortcuts = problem.__dict__.setdefault("_shortcuts", {})
         shortcuts.update(dict.fromkeys((float, int, np.float64), signature.kernel.solve_scalars))
@@ -36,9 +47,9 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     length = free_length(inputs, signature.input_shapes)
     value = np.empty(batch + resolved(signature.output_shapes[0], length))
     kernel = signature.kernel.with_length(length)
-    failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, None, None, None])
+    failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, *[None] * (len(kernel.output_sizes) - 1)])
     if failed and problem.options.on_failure == "raise":
-        solve(problem, arguments)  # again, for the status that the error tells
+        solve(problem, arguments, start_given=start_given)  # again, for the status that the error tells
     return value[()]
 
 
@@ -69,14 +80,13 @@ def solve(
     *,
     derivatives: int = 0,
     throw: bool = True,
-    **start: Any,
+    start_given: bool = False,
 ) -> Solution:
-    """Solve a batch; see :meth:`implicitops.problems.base.Problem.solve`."""
+    """Solve a batch; see :func:`apply` and :meth:`implicitops.problems.base.Problem.solve`."""
     if type(derivatives) is not int or derivatives not in (0, 1, 2):
         raise ArgumentError(f"derivatives must be 0, 1 or 2; got {derivatives!r}.")
-    problem, extra = _with_start(problem, start)
-    signature = _signature(problem, derivatives, bool(extra))
-    batch, inputs, strides = as_batch([*arguments, *extra], signature.input_shapes, signature.input_names)
+    signature = _signature(problem, derivatives, start_given)
+    batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     n, length = math.prod(batch), free_length(inputs, signature.input_shapes)
     shapes = signature.output_shapes if length is None else [resolved(s, length) for s in signature.output_shapes]
     value = np.empty(batch + shapes[0])
@@ -84,10 +94,13 @@ def solve(
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
-    outputs = [value, jacobian, hessian, error]
+    jacobian_error = np.empty(batch + shapes[4]) if shapes[4] != (0,) else None
+    hessian_error = np.empty(batch + shapes[5]) if shapes[5] != (0,) else None
+    outputs = [value, jacobian, hessian, error, jacobian_error, hessian_error]
     kernel = signature.kernel.with_length(length)
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
+    jacobian_error, hessian_error, _ = _without_time(problem, jacobian_error, hessian_error)
     solution = Solution(
         value=value[()],
         jacobian=jacobian,
@@ -96,12 +109,14 @@ def solve(
         error_estimate=None if error is None else error[()],
         stats={name: counter.reshape(batch)[()] for name, counter in stats.items()},
         time_derivative=time_derivative,
+        jacobian_error=jacobian_error,
+        hessian_error=hessian_error,
     )
     if failed and throw:
         cause = getattr(kernel.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
-            _failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution
+            _failure_message(problem, signature, solution, batch, inputs, strides, failed) + quoted, solution
         ) from cause
     return solution
 
@@ -193,6 +208,12 @@ def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | 
     return next(lengths, None)
 
 
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a solve as an error quotes them, but for the ends of an interval that has none."""
+    shown = {name: x for name, x in arguments.items() if not (name in ("lower", "upper") and np.all(np.isinf(x)))}
+    return ", ".join(f"{name}={listed(value)}" for name, value in shown.items())
+
+
 def listed(value: Any) -> str:
     """A parameter's value as an error quotes it: a few numbers of a long array."""
     array = np.asarray(value)
@@ -258,15 +279,33 @@ def core_rule(shape: Shape) -> str:
     return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 
-def _with_start(problem: Problem, start: dict[str, Any]) -> tuple[Problem, tuple[Any, ...]]:
-    """Problem whose start values are inputs, and those inputs, if any were given for this call."""
-    if not start:
-        return problem, ()
-    return problem.with_start(**start)
+def _bad_derivative(problem: Problem, solution: Solution, flat: int, status: Status, n: int) -> str:
+    """Which derivative of a batch element has a status of its own: its order, parameters and component."""
+    core = () if problem.output_shape[:1] == (FREE,) else problem.output_shape
+    found = ((solution.jacobian, solution.jacobian_error), (solution.hessian, solution.hessian_error))
+    for order, (entries, errors) in enumerate(found, start=1):
+        if entries is None:
+            continue
+        entry = entries.reshape(n, *entries.shape[np.ndim(solution.status_code) :])[flat]
+        error = None if errors is None else errors.reshape(n, *entry.shape)[flat]
+        if status is Status.DERIVATIVE_UNDEFINED:
+            bad = ~np.isfinite(entry)
+        else:
+            bad = np.zeros(entry.shape, bool) if error is None else error > INACCURATE * np.abs(entry)
+        if not bad.any():
+            continue
+        index = tuple(map(int, np.argwhere(bad)[0]))
+        where, columns = index[: len(index) - order], index[len(index) - order :]
+        names = " and ".join(problem.parameter_symbols[c].name for c in columns)
+        component = f" of component {where if len(core) != 1 else where[0]}" if where else ""
+        size = "" if error is None or not np.isfinite(entry[index]) else f", {entry[index]:.3g} +- {error[index]:.1g}"
+        return f"{('first', 'second')[order - 1]} derivative{component} with respect to {names}{size}"
+    return "derivative with respect to the output time"
 
 
 def _failure_message(
     problem: Problem,
+    signature: _Signature,
     solution: Solution,
     batch: tuple[int, ...],
     inputs: Sequence[np.ndarray],
@@ -274,14 +313,16 @@ def _failure_message(
     failed: int,
 ) -> str:
     flat = int(np.flatnonzero(np.ravel(solution.status_code) != 0)[0])
-    shapes = problem.argument_shapes
+    shapes = signature.input_shapes
     length = free_length(inputs, shapes)
     values = [
         array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
         for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(problem.argument_names, values))
+    listing = arguments_text(dict(zip(signature.input_names, values)))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
+    if status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE):
+        listing += f" (the {_bad_derivative(problem, solution, flat, status, math.prod(batch))})"
     if batch == ():
         return f"{problem!r} failed at {listing}: {status.value} ({status!r})."
     position = tuple(map(int, np.unravel_index(flat, batch)))

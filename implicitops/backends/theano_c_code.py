@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
-HEADERS = ("implicitops.h", "marked_nan.h")
+HEADERS = ("implicitops.h", "derivative_status.h", "marked_nan.h")
 
 Shape = tuple[int, ...]
 

@@ -85,14 +85,19 @@ class SymbolicOperation(COp):
             results: Sequence[int | None] = self.operation.vjp().results
         except DerivativeError:  # which is said if somebody asks for it, not where a cost merely contains it
             results = (0,) * len(self.operation.input_shapes)
-        return [[result is not None] * n_outputs for result in results]
+        constant = self.operation.constant_inputs  # a gradient with respect to them may be asked for: it is zero
+        return [[result is not None or k in constant] * n_outputs for k, result in enumerate(results)]
 
     def L_op(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the inputs: the operation's reverse rule, summed over broadcast axes."""
         with without_demanding_test_values():
             seeds = self._with_zeros(inputs, cotangents, self.operation.output_shapes)
             results = self.operation.vjp().replay([*inputs, *outputs, *seeds], call)
-            return [DisconnectedType()() if r is None else _summed_to(r, x) for r, x in zip(results, inputs)]
+            constant = self.operation.constant_inputs
+            return [
+                _summed_to(r, x) if r is not None else tt.zeros_like(x) if k in constant else DisconnectedType()()
+                for k, (r, x) in enumerate(zip(results, inputs))
+            ]
 
     def R_op(self, inputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Tangents of the outputs: the operation's forward rule."""

@@ -120,7 +120,13 @@ def _build(operation: Operation) -> Any:
         )
     else:
         raise TypeError(f"no kernel for {type(operation).__name__}")
-    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(outputs), _grain(operation))
+    return _operation.Operation(
+        kernel,
+        sizes(operation.input_shapes),
+        sizes(outputs),
+        _grain(operation),
+        has_derivatives=isinstance(operation, Solve),
+    )
 
 
 def _grain(operation: Operation) -> int:
@@ -138,7 +144,7 @@ def _scalar_root(operation: Solve) -> Any:
         residual=compiled(f"{key}/residual", rule.residual_bundle),
         start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
         finish=compiled(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
-        start_kind="guess" if problem.guess is not None else "bracket",
+        start_kind=_start_kind(problem),
         n_params=n,
         n_jacobian=n if order >= 1 else 0,
         n_hessian=n * n if order >= 2 else 0,
@@ -146,6 +152,12 @@ def _scalar_root(operation: Solve) -> Any:
         atol=options.atol[0],
         max_steps=options.max_steps,
     )
+
+
+def _start_kind(problem: Any) -> str:
+    if problem.guess is None:
+        return "bracket"
+    return "guess" if getattr(problem, "bracket", None) is None else "both"
 
 
 def _root_system_kernel(operation: Solve) -> Any:

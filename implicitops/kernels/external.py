@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.calculus.external import CONTRACTIONS, Contraction, require_order
+from implicitops.calculus.solve import Solve
 from implicitops.kernels import _external, _operation
 from implicitops.kernels.executors import Workers
 from implicitops.kernels.external_call import c_kernel
@@ -53,7 +54,8 @@ def external_operation(operation: Any) -> Any:
         kernel = c_kernel(problem.function, code.p, code.n)
     else:
         kernel = _external.External(Evaluator(Task(code, kind, sizes), Workers(problem)))
-    return _operation.Operation(kernel, [math.prod(shape) for shape in operation.input_shapes], sizes, GRAIN)
+    inputs = [math.prod(shape) for shape in operation.input_shapes]
+    return _operation.Operation(kernel, inputs, sizes, GRAIN, has_derivatives=isinstance(operation, Solve))
 
 
 def needs_python(operation: Any) -> bool:
@@ -136,14 +138,15 @@ class Task:
 
 
 def _solved(calls: Calls, points: np.ndarray, order: int) -> list[np.ndarray]:
-    """Value, Jacobian, Hessian and error estimate, up to an order; empty arrays beyond it."""
+    """What ``Solve.kernel_output_shapes`` lists, up to an order; empty arrays beyond it."""
     nothing = np.empty((len(points), 0))
-    values, jacobian, hessian, error = calls.values(points), nothing, nothing, None
+    values, jacobian, hessian, errors = calls.values(points), nothing, nothing, [None, None]
     if order >= 1:
-        jacobian, error = calls.jacobian(points, values)
+        jacobian, errors[0] = calls.jacobian(points, values)
     if order >= 2:
-        hessian, error = calls.hessian(points, values)
-    return [values, jacobian, hessian, nothing if error is None else error]
+        hessian, errors[1] = calls.hessian(points, values)
+    first, second = (nothing if error is None else error for error in errors)
+    return [values, jacobian, hessian, (nothing, first, second)[order], first, second]
 
 
 def _contracted(

@@ -72,6 +72,7 @@ def run(
     outputs: Sequence[np.ndarray | None],
     status: np.ndarray | None = None,
     stats: bool = False,
+    marked: bool = False,
 ) -> tuple[int, dict[str, np.ndarray]]:
     """Run a kernel on a batch, over several threads if it is large; the result does not depend on how many.
 
@@ -84,6 +85,7 @@ def run(
     outputs : C-contiguous float64 arrays, or None where not wanted
     status : int32 ndarray (n,), optional
     stats : bool, return the kernel's work counters
+    marked : bool, NaN of failed solves carries their status, as in graphs; not with status or stats
 
     Returns
     -------
@@ -96,7 +98,7 @@ def run(
 
     def run_part(k: int) -> int:
         begin, end = edges[k], edges[k + 1]
-        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters))
+        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters, marked))
 
     futures = [_executor().submit(run_part, k) for k in range(1, parts)]
     failed = run_part(0) + sum(future.result() for future in futures)

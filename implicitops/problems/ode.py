@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
@@ -76,6 +77,11 @@ class ODE(Problem):
         Limit ``rtol*abs(x) + atol`` of the error of a step, in the states and in their forward derivatives.
     max_steps : int
         Limit of steps per solve.
+    max_step : float, optional
+        Limit of the length of a step, in units of time. What happens within a small part of it may be missed.
+    breakpoints : sequence of Expr
+        Times, expressions of the params, at which a step ends and step control starts anew: where an input peaks, say.
+        They have no other effect, and those before ``t0`` or after the last output have none at all.
     on_failure : "raise" or "nan"
         What a failed solve does outside a graph. Inside a graph it is always NaN.
 
@@ -133,6 +139,8 @@ class ODE(Problem):
     outputs: tuple[sp.Expr, ...] | None
     events: tuple[Event, ...]
     sensitivity: str
+    max_step: float | None
+    breakpoints: tuple[sp.Expr, ...]
     options: Options
 
     def __init__(
@@ -151,6 +159,8 @@ class ODE(Problem):
         rtol: float = 1e-8,
         atol: Any = 1e-10,
         max_steps: int = 100_000,
+        max_step: float | None = None,
+        breakpoints: Any = (),
         on_failure: str = "raise",
     ) -> None:
         parameters = as_parameters(params)
@@ -180,6 +190,8 @@ class ODE(Problem):
             outputs=None if outputs is None else _as_outputs(outputs, scope),
             events=_as_events(events, scope),
             sensitivity=sensitivity,
+            max_step=None if max_step is None else _as_max_step(max_step),
+            breakpoints=_as_breakpoints(breakpoints, scope),
             options=options,
         )
 
@@ -237,7 +249,8 @@ class ODE(Problem):
         return "|".join(map(sp.srepr, (*fields, events)))
 
     def _content(self) -> str:
-        return f"{self.times!r}|{self.sensitivity}|{self.options!r}"
+        steps = f"{self.max_step!r}|{sp.srepr(self.breakpoints)}"
+        return f"{self.times!r}|{self.sensitivity}|{steps}|{self.options!r}"
 
     def __repr__(self) -> str:
         rates, starts = (_abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
@@ -246,7 +259,10 @@ class ODE(Problem):
         outputs = "" if self.outputs is None else f", outputs={abbreviated(self.outputs)}"
         pairs = [f"({event.time}, {_abbreviated_mapping(*zip(*event.changes))})" for event in self.events]
         events = f", events={abbreviated(pairs)}" if pairs else ""
-        return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{time}{start}{outputs}{events})"
+        limit = "" if self.max_step is None else f", max_step={self.max_step}"
+        breakpoints = f", breakpoints={abbreviated(self.breakpoints)}" if self.breakpoints else ""
+        optional = f"{time}{start}{outputs}{events}{limit}{breakpoints}"
+        return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{optional})"
 
 
 def _abbreviated_mapping(symbols: Sequence[sp.Symbol], values: Sequence[sp.Expr]) -> str:
@@ -364,3 +380,23 @@ def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
         values = ((x, scope.expression(changes[x], role)) for x in scope.states if x in changes)
         checked.append(Event(time, tuple(values)))
     return tuple(checked)
+
+
+def _as_max_step(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, sp.Number)):
+        raise ProblemError(
+            f"max_step, the longest step, must be a number, a length of time; got {value!r:.200} of type "
+            f"{type(value).__name__}. What depends on parameters is stated as breakpoints=."
+        )
+    if not 0 < float(value) < float("inf"):
+        raise ProblemError(f"max_step must be positive and finite; got {value}. Leave it out for steps of any length.")
+    return float(value)
+
+
+def _as_breakpoints(breakpoints: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
+    is_vector = isinstance(breakpoints, np.ndarray) and breakpoints.ndim == 1
+    if not is_vector and not isinstance(breakpoints, (list, tuple, sp.Tuple)):
+        raise ProblemError(
+            f"breakpoints must be a sequence of times, numbers or expressions of the params; got {breakpoints!r:.200}."
+        )
+    return tuple(scope.of_parameters(time, "a break point") for time in breakpoints)

@@ -110,15 +110,23 @@ def as_guess(
     guess: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol], is_vector: bool
 ) -> tuple[sp.Expr, ...]:
     """One start expression for each unknown."""
-    items = tuple(guess) if isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)) else (guess,)
-    if not is_vector and not isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)):
+    items = as_items(guess)
+    if not is_vector and items is None:
         return (as_start(guess, params, "guess"),)
-    if len(items) != len(unknowns) or not is_vector:
+    if items is None or len(items) != len(unknowns) or not is_vector:
         raise ProblemError(
             f"guess must have one expression for each of the {len(unknowns)} unknowns "
-            f"{', '.join(map(str, unknowns))}; got {len(items)}: {guess}."
+            f"{', '.join(map(str, unknowns))}; got {1 if items is None else len(items)}: {guess}."
         )
     return tuple(as_start(item, params, "guess") for item in items)
+
+
+def as_items(value: Any) -> tuple[Any, ...] | None:
+    """Items of what lists expressions or numbers: a sequence, a SymPy matrix, an array with one axis; else None."""
+    if isinstance(value, (list, tuple, sp.Tuple, sp.MatrixBase)):
+        return tuple(value)
+    is_array = getattr(value, "ndim", 0) >= 1 and hasattr(value, "tolist")
+    return tuple(value.tolist()) if is_array else None
 
 
 def domain_of(symbol: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:

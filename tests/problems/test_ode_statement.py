@@ -113,6 +113,11 @@ class TestIdentity:
             {"rtol": 1e-6},
             {"atol": 1.0},
             {"max_steps": 9},
+            {"max_step": 0.5},
+            {"max_step": 0.25},
+            {"breakpoints": [1]},
+            {"breakpoints": [a]},
+            {"breakpoints": [a, 1]},
         ],
         ids=str,
     )
@@ -120,6 +125,24 @@ class TestIdentity:
         assert decay(**changes) != decay()
         assert decay(**changes).equation_key == decay().equation_key
         assert decay(**changes).key != decay().key
+
+    def test_unequal_limits_of_steps_make_unequal_problems(self):
+        changes = [
+            {},
+            {"max_step": 1},
+            {"max_step": 2},
+            {"breakpoints": [1]},
+            {"breakpoints": [2]},
+            {"breakpoints": [a]},
+        ]
+        problems = [decay(**change) for change in changes]
+        assert len({problem.key for problem in problems}) == len(set(problems)) == len(changes)
+        assert decay(max_step=1) == decay(max_step=sp.Integer(1)) == decay(max_step=np.float64(1))
+
+    def test_limits_of_steps_are_shown_and_pickled(self):
+        problem = decay(max_step=0.5, breakpoints=[a, 2 * b])
+        assert repr(problem).endswith("max_step=0.5, breakpoints=[a, 2*b])")
+        assert pickle.loads(pickle.dumps(problem)) == problem
 
     def test_equal_statements_are_equal_and_hash_alike(self):
         first, second = decay(times=[0.0, 1.0]), decay(times=np.array([-0.0, 1]), events=[], atol=(1e-10,))
@@ -285,6 +308,15 @@ class TestErrors:
             ({"rtol": 0, "atol": [1e-8, 0]}, "cannot both be 0"),
             ({"max_steps": 0}, "max_steps must be a positive integer"),
             ({"on_failure": "warn"}, "on_failure must be"),
+            ({"max_step": 0}, "max_step must be positive and finite; got 0"),
+            ({"max_step": float("nan")}, "max_step must be positive and finite; got nan"),
+            ({"max_step": sp.oo}, "max_step must be positive and finite"),
+            ({"max_step": "1"}, "must be a number, a length of time; got '1' of type str"),
+            ({"max_step": a}, "must be a number.*breakpoints="),
+            ({"max_step": True}, "must be a number"),
+            ({"breakpoints": 5}, "breakpoints must be a sequence of times.*got 5"),
+            ({"breakpoints": [x]}, "a break point contains x, which is not a parameter"),
+            ({"breakpoints": ["now"]}, "a break point"),
         ],
         ids=str,
     )
