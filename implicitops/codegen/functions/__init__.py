@@ -13,7 +13,7 @@ import sympy as sp
 from implicitops.functions import RealFunction, mpmath_name
 
 from ..unsupported import UnsupportedDerivativeError
-from . import bessel, elementary, error, gamma, incomplete_gamma, integrals, steps
+from . import bessel, elementary, error, gamma, incomplete_gamma, integrals, logistic, normal, removable, steps
 from .row import Refusal, Row
 
 __all__ = ["FUNCTIONS", "MPMATH", "OPEN", "Refusal", "Row", "partial", "row_of"]
@@ -24,7 +24,18 @@ OPEN = (sp.Derivative, sp.Subs, sp.Integral, sp.Sum, sp.Product, sp.Limit, sp.hy
 #: Every row by its class.
 FUNCTIONS: dict[type, Row] = {
     row.kind: row
-    for family in (elementary, steps, error, gamma, incomplete_gamma, bessel, integrals)
+    for family in (
+        elementary,
+        steps,
+        error,
+        gamma,
+        incomplete_gamma,
+        bessel,
+        integrals,
+        logistic,
+        normal,
+        removable,
+    )
     for row in family.ROWS
 }
 

@@ -12,6 +12,7 @@ from sympy.codegen import cfunctions
 from implicitops.functions import RealFunction
 
 from ..emitter import Value
+from ..inner_functions import sinc_derivative
 from ..rewriting import emit_log
 from .row import Row, at, computed, of_reciprocal, plain, reciprocal
 
@@ -57,12 +58,11 @@ def _asech(printer: Printer, x: Value) -> Value:
 
 
 def _one_less_square(x: sp.Expr) -> sp.Expr:
-    """1 - x**2 in one rounding, for it is small near 1."""
-    return cfunctions.fma(-x, x, sp.S.One)
+    return 1 - x**2
 
 
 def _square_less_one(x: sp.Expr) -> sp.Expr:
-    return cfunctions.fma(x, x, sp.S.NegativeOne)
+    return x**2 - 1
 
 
 class direction(RealFunction):
@@ -72,6 +72,7 @@ class direction(RealFunction):
 
 
 _LINE = at(-12.5, -2.3, -1e-3, 0.4, 1.7, 9.25)
+_TAILS = at(-20.0, -10.0, -0.8, -1e-3, 0.4, 0.9, 10.0, 15.0, 19.0, 20.0)
 _UNIT = at(1e-8 - 1, -0.95, -0.3, 1e-3, 0.6, 0.99)
 _BEYOND_ONE = at(1 + 1e-8, 1.05, 1.7, 30.0)
 _OUTSIDE = at(-30.0, -1.2, 1 + 1e-8, 1.05, 1.7, 30.0, 1e9)
@@ -122,7 +123,13 @@ ROWS = (
     Row(sp.cot, computed(_cot), None, mpmath.cot, at(-2.3, -1e-3, 0.4, 1.6, 3.0), poles=at(0.0)),
     Row(sp.sec, reciprocal("cos"), None, mpmath.sec, _LINE),
     Row(sp.csc, reciprocal("sin"), None, mpmath.csc, at(-2.3, -1e-3, 0.4, 1.7, 3.0), poles=at(0.0)),
-    Row(sp.sinc, computed(_sinc), None, lambda x: mpmath.sinc(x), at(-12.5, -2.3, 0.4, 1.7, 9.25)),
+    Row(
+        sp.sinc,
+        computed(_sinc),
+        (lambda x: sinc_derivative(1, x),),
+        mpmath.sinc,
+        at(-12.5, -2.3, -1e-8, 1e-12, 0.4, 1.7, 9.25),
+    ),
     Row(sp.asin, plain("asin"), (lambda x: 1 / sp.sqrt(_one_less_square(x)),), mpmath.asin, _UNIT),
     Row(sp.acos, plain("acos"), (lambda x: -1 / sp.sqrt(_one_less_square(x)),), mpmath.acos, _UNIT),
     Row(sp.atan, plain("atan"), None, mpmath.atan, at(-1e8, -2.3, 1e-8, 0.4, 1.7)),
@@ -150,8 +157,8 @@ ROWS = (
     ),
     Row(sp.sinh, plain("sinh"), None, mpmath.sinh, _LINE),
     Row(sp.cosh, plain("cosh"), None, mpmath.cosh, _LINE),
-    Row(sp.tanh, plain("tanh"), None, mpmath.tanh, at(-0.8, -1e-3, 0.4, 0.9)),
-    Row(sp.coth, reciprocal("tanh"), None, mpmath.coth, at(-0.8, -1e-3, 0.4, 0.9), poles=at(0.0)),
+    Row(sp.tanh, plain("tanh"), (lambda x: sp.sech(x) ** 2,), mpmath.tanh, _TAILS),
+    Row(sp.coth, reciprocal("tanh"), (lambda x: -(sp.csch(x) ** 2),), mpmath.coth, _TAILS, poles=at(0.0)),
     Row(sp.sech, reciprocal("cosh"), None, mpmath.sech, _LINE),
     Row(sp.csch, reciprocal("sinh"), None, mpmath.csch, _LINE, poles=at(0.0)),
     Row(sp.asinh, plain("asinh"), None, mpmath.asinh, at(-1e8, -2.3, 1e-8, 0.4, 1e8)),
@@ -166,5 +173,12 @@ ROWS = (
         at(1e-3, 0.3, 0.6, 0.95, 1 - 1e-8),
         poles=at(0.0),
     ),
-    Row(sp.acsch, of_reciprocal("asinh"), None, mpmath.acsch, at(-30.0, -1e-3, 0.3, 2.5), poles=at(0.0)),
+    Row(
+        sp.acsch,
+        of_reciprocal("asinh"),
+        (lambda x: -1 / (sp.Abs(x) * sp.sqrt(x**2 + 1)),),
+        mpmath.acsch,
+        at(-30.0, -1e-3, 0.3, 2.5),
+        poles=at(0.0),
+    ),
 )

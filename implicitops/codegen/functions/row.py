@@ -138,3 +138,13 @@ def reciprocal(name: str) -> Handler:
 def of_reciprocal(name: str) -> Handler:
     """A function of a C99 name, of one divided by the argument."""
     return computed(lambda printer, x: printer.call(name, 1.0 / x))
+
+
+def of_values(formula: Callable[..., Value]) -> Handler:
+    """A function of the argument values alone."""
+    return lambda printer, node: formula(*arguments(printer, node))
+
+
+def with_order(formula: Callable[[int, Value], Value]) -> Handler:
+    """A function of an order, which is a whole number when code is made, and a value."""
+    return lambda printer, node: formula(int(printer.resolved(node.args[0])), printer.emit(node.args[1]))
