@@ -102,3 +102,29 @@ class elliptic_b_derivative(RealFunction):
 
 class elliptic_d_derivative(RealFunction):
     """Derivative of the integral of sin(t)**2/sqrt(1 - m sin(t)**2) to pi/2; the arguments are its order and m."""
+
+
+# -- quotients that are 0/0 at a point, see elementary_quotients.py ------------------------------------------
+
+
+class tanhc_derivative(RealFunction):
+    """Derivative of tanh(x)/x; the arguments are its order and x."""
+
+
+class log1pc_derivative(RealFunction):
+    """Derivative of log(1 + x)/x; the arguments are its order and x."""
+
+
+class bernoulli_derivative(RealFunction):
+    """Derivative of x/(exp(x) - 1); the arguments are its order and x."""
+
+
+class langevin_derivative(RealFunction):
+    """Derivative of coth(x) - 1/x; the arguments are its order and x."""
+
+
+class exp_difference(PositiveFunction):
+    """Integral of t**p (1 - t)**q exp(t a + (1 - t) b) over t from 0 to 1; the arguments are p, q, a, b.
+
+    exp_difference(0, 0, a, b) is (exp(a) - exp(b))/(a - b).
+    """

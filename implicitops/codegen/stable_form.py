@@ -20,6 +20,7 @@ from .inner_functions import (
     exp_erfc,
     exp_ndtr,
     exponential_quotient,
+    langevin_derivative,
     log_cosh,
     log_erfc,
     log_sinh,
@@ -33,7 +34,11 @@ from .stable_products import stable_product
 _SQRT_2 = sp.sqrt(2)
 
 #: An expression without any of these has no member of a family.
-_SOURCES = (sp.exp, sp.erf, sp.erfc, sp.tanh, sp.sinh, sp.cosh, sp.sech, sp.csch, sp.coth, expit, ndtr, mirrored_erfc)
+_SOURCES = (
+    *(sp.exp, sp.log, sp.erf, sp.erfc, sp.sin, sp.cos),
+    *(sp.tanh, sp.coth, sp.sinh, sp.cosh, sp.sech, sp.csch),
+    *(expit, ndtr, mirrored_erfc),
+)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -214,6 +219,7 @@ _SUMS: dict[type, _Pairs] = {
         (lambda z: -sp.S.Half, lambda z: sp.erf(z / _SQRT_2) / 2),
         (lambda z: ndtr(-z), lambda z: sp.S.One),
     ),
+    sp.coth: ((lambda u: -1 / u, lambda u: langevin_derivative(0, u)),),
     sp.erf: (
         (lambda u: sp.S.One, lambda u: _erfc_of_negative(u)),
         (lambda u: sp.S.NegativeOne, lambda u: -_erfc(sp.erfc(u))),

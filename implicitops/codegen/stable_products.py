@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Callable
 
 import sympy as sp
 
 from implicitops.functions import erfcx, expit, ndtr
 
-from .exponential_sums import exponent_of, multiple, terms_of
+from .exponential_sums import multiple, terms_of
 from .inner_functions import (
     exp_erfc,
     exp_ndtr,
@@ -18,6 +17,8 @@ from .inner_functions import (
     mirrored_erfc,
     reciprocal_expm1,
 )
+from .product import Product
+from .stable_quotients import take_quotients
 
 _SQRT_2 = sp.sqrt(2)
 #: Functions that vanish like an exponential, so that a growing factor beside one has to be looked at.
@@ -38,51 +39,14 @@ _PAIRS: dict[tuple[type, type], Callable[..., sp.Expr]] = {
 }
 
 
-class Product:
-    """A product as exp(exponent) times powers of functions times what is neither.
-
-    Parameters
-    ----------
-    node : Mul
-    """
-
-    def __init__(self, node: sp.Expr) -> None:
-        self.exponent = sp.S.Zero
-        self.n_exponentials = 0
-        self.powers: dict[sp.Expr, sp.Expr] = {}
-        for factor in sp.Mul.make_args(node):
-            exponent = exponent_of(factor)
-            if exponent is not None:
-                self.exponent += exponent
-                self.n_exponentials += 1
-            else:
-                base, power = factor.as_base_exp() if factor.is_Pow else (factor, sp.S.One)
-                self.multiply(base, power)
-
-    def multiply(self, base: sp.Expr, power: sp.Expr = sp.S.One) -> None:
-        """Multiply by base**power."""
-        self.powers[base] = self.powers.get(base, sp.S.Zero) + power
-
-    def of(self, *kinds: type) -> list[tuple[sp.Expr, int]]:
-        """Functions of these kinds with positive whole powers."""
-        return [(b, int(p)) for b, p in self.powers.items() if isinstance(b, kinds) and p.is_Integer and p > 0]
-
-    def grows_with(self, arguments: Iterable[sp.Expr]) -> bool:
-        """Whether the exponential may be large where functions of these arguments are small."""
-        symbols = self.exponent.free_symbols
-        return any(not symbols.isdisjoint(argument.free_symbols) for argument in arguments)
-
-    def expression(self) -> sp.Expr:
-        """The product as a SymPy expression."""
-        return sp.Mul(sp.exp(self.exponent), *(base**power for base, power in self.powers.items()))
-
-
 def stable_product(node: sp.Expr) -> sp.Expr:
     """A product with the families in it as one function each; the product itself if there are none."""
     product = Product(node)
     has_exponential = product.exponent != 0
     vanishing = product.of(*_VANISHING)
-    changed = _take_pairs(product) or product.n_exponentials > 1
+    changed = take_quotients(product)
+    changed = _take_pairs(product) or changed or product.n_exponentials > 1
+    has_exponential = product.exponent != 0
     if has_exponential or vanishing:
         growing = _growing_factor(product, bool(vanishing))
         if growing is not None:

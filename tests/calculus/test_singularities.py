@@ -28,7 +28,8 @@ class stair(sp.Function):
 
 
 #: Names in the documentation's table that are no functions of their own.
-WRITTEN_OTHERWISE = {"sqrt", "cbrt", "Pow", "log", "sympy.codegen.cfunctions", "exp"}
+WRITTEN_OTHERWISE = {"sqrt", "cbrt", "Pow", "log", "sympy.codegen.cfunctions", "implicitops.functions", "exp"}
+WRITTEN_OTHERWISE |= {"DiracDelta"}  # an impulse, which a right-hand side may not contain
 
 
 def values(inputs, expression, points):

@@ -92,7 +92,7 @@ def assert_right(expression, symbols, points, rtol=1e-13):
     for point, row in zip(points, together):
         alone = code.evaluate_scalar(point)
         np.testing.assert_array_equal(alone, row)
-        with mp.workdps(60 + int(2.2 * min(abs(point).max(), 900.0) + min(abs(point).max(), 40.0) ** 2)):
+        with mp.workdps(100 + int(2.2 * min(abs(point).max(), 900.0) + min(abs(point).max(), 40.0) ** 2)):
             for function, value in zip(exact, row):
                 right = function(*map(mp.mpf, point))
                 error = abs(mp.mpf(float(value)) - right)
@@ -143,6 +143,36 @@ def test_quotients_of_hyperbolic_functions_do_not_overflow():
 def test_a_product_of_an_exponential_with_erfc_does_not_overflow():
     assert_right(exp(p) * erfc(z), (p, z), [(0.3, 0.7), (20.0, 3.0), (850.0, 29.0), (30.0, 5.5)], 1e-12)
     assert_right(exp(p**2) * erfc(p), (p,), [-5.0, -0.3, 0.0, 1e-8, 1.9, 2.1, 20.0, 29.0], 1e-12)
+
+
+QUOTIENTS = {
+    sp.sin(p) / p: (1, 0, -third),
+    sp.sinh(p) / p: (1, 0, third),
+    tanh(p) / p: (1, 0, -2 * third),
+    (exp(p) - 1) / p: (1, 0.5, third),
+    p / (1 - exp(-p)): (1, 0.5, third / 2),
+    log(1 + p) / p: (1, -0.5, 2 * third),
+    (1 - sp.cos(p)) / p**2: (0.5, 0, -third / 4),
+    sp.coth(p) - 1 / p: (0, third, 0),
+}
+
+
+@pytest.mark.parametrize("expression", QUOTIENTS, ids=str)
+def test_quotients_are_right_up_to_the_point_where_they_are_zero_by_zero(expression):
+    far = [] if expression.has(log) else [-0.99, -20.0]
+    assert_right(expression, (p,), [1e-12, -1e-8, 1e-3, 0.3, -0.45, 0.7, 1.4, 20.0, *far], 1e-12)
+    at_zero = compiled(expression, (p,)).evaluate_scalar([0.0])
+    np.testing.assert_allclose(at_zero, [float(v) for v in QUOTIENTS[expression]], rtol=1e-15)
+
+
+def test_absorption_and_elimination_may_be_equally_fast():
+    concentration = a / (a - b) * (exp(-b * x) - exp(-a * x))
+    symbols = (a, b, x)
+    assert_right(concentration, symbols, [(0.3, 0.3000001, 2.0), (1.1, 0.2, 3.0), (0.2, 1.1, 700.0)], 1e-11)
+    equal = compiled(concentration, symbols).evaluate_scalar([0.3, 0.3, 2.0])
+    limit = a * x * exp(-a * x)
+    np.testing.assert_allclose(equal[0], float(limit.subs({a: 0.3, x: 2.0})), rtol=1e-15)
+    np.testing.assert_allclose(equal[1] + equal[2], float(limit.diff(a).subs({a: 0.3, x: 2.0})), rtol=1e-14)
 
 
 def test_what_has_no_member_of_a_family_comes_back_as_it_is():
