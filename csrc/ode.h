@@ -36,14 +36,17 @@ typedef struct {
     iop_callback directional; /* (t, y, q, kt, k) -> derivative of the entries of f_y and f_p along (kt, k) */
     iop_callback variational; /* (t, y, q, S) -> f, S' in one; scalar NULL: from the entries of f_y and f_p */
     iop_callback third;       /* (t, y, q, u, v, kt, k, ku, kv) -> derivative of D2f[u, v] along all of that */
-    iop_callback moments;     /* p -> t0, event times, switching times; their first and second derivatives */
+    iop_callback moments;     /* p -> t0, event times, switching times, one time of each periodic switch and then the
+                                 period of each; their first and second derivatives */
     iop_callback breakpoints; /* p -> times at which steps end */
-    iop_callback regimes;     /* (t, p) -> one number for each switch's regime, which is 1 where that is positive, else 0 */
-    iop_callback surfaces;    /* (t, y, q) -> the same for each surface's regime */
+    iop_callback regimes;     /* (t, p) -> one number for each switch's regime, which is 1 where that is positive, else 0,
+                                 and one for each periodic switch's, which is the floor of that */
+    iop_callback surfaces;    /* (t, y, q) -> the same for each surface's regime; the last n_guards must not be crossed
+                                 where there are derivatives */
     const iop_map *changes;   /* what the states become at t0 and at each event */
     const iop_map *outputs;   /* NULL: the states themselves */
     iop_matrix_shape shape;
-    int64_t n, p, n_regimes, n_events, n_switches, n_surfaces, n_breakpoints, n_outputs;
+    int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs;
     int64_t order, max_steps, method;
     double rtol, max_step;
     const double *atol;
@@ -148,7 +151,7 @@ static inline int iop_finite(const double *x, int64_t count) {
 
 /* Regimes of the surfaces, among the constants of the point. */
 static inline double *iop_surface_regimes(const iop_ode_flow *s) {
-    return s->point + 1 + s->ode->n + s->ode->p + s->ode->n_switches;
+    return s->point + 1 + s->ode->n + s->ode->p + s->ode->n_switches + s->ode->n_periodic;
 }
 
 /* Sets the regimes of the surfaces to those of the point. */

@@ -221,12 +221,13 @@ static void iop_adjoint_passage(iop_adjoint *a, int64_t passage, double *z) {
     iop_ode_work *w = a->forward;
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const int64_t k = w->trajectory->passages[passage].moment;
+    const int64_t k = w->trajectory->passages[passage].stop;
     if (k < 0) {
         iop_adjoint_regimes(a, passage);
         return;
     }
-    const iop_moment moment = iop_moment_of(w, k);
+    const double *regimes = iop_passage_regimes(ode, w->trajectory, passage);
+    const iop_moment moment = iop_moment_of(w, k, k > ode->n_events ? regimes[iop_regime_index(ode, k)] : 0);
     const double *before = iop_states_before(ode, w->trajectory, passage);
     const int64_t moves = !iop_all_zero(moment.first, ode->p);
     double *values = a->values, *earlier = a->contracted;
@@ -300,7 +301,7 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
         if ((status = iop_adjoint_back(a, t, next)) != IOP_CONVERGED) return status;
         t = next;
     }
-    if (!iop_finite(m->z, a->flow.size)) return IOP_UNDEFINED;
+    if (!iop_finite(m->z, a->flow.size)) return IOP_DERIVATIVE_UNDEFINED;
     memcpy(a->gradient, m->z + ode->n, ode->p * sizeof(double));
     return IOP_CONVERGED;
 }
@@ -333,6 +334,7 @@ static void iop_adjoint_bind(iop_adjoint *a) {
     m->max_step = ode->max_step;
     m->record = NULL;
     m->surfaces = NULL;
+    m->plan = NULL;
     iop_set_combinations(m);
     a->none.next = INFINITY;
     a->forward->stepper.record = iop_record_step;

@@ -11,7 +11,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED
+        IOP_CONVERGED, IOP_UNDEFINED, IOP_BLOW_UP, IOP_STEP_TOO_SMALL
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -32,7 +32,8 @@ cdef extern from "ode.h" nogil:
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
-        int64_t n, p, n_regimes, n_events, n_switches, n_surfaces, n_breakpoints, n_outputs, order, max_steps, method
+        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs
+        int64_t order, max_steps, method
         double rtol, max_step
         const double *atol
     ctypedef struct iop_ode_counts:
@@ -61,6 +62,11 @@ cdef extern from "ode_solve.h" nogil:
     ctypedef struct iop_pair:
         pass
     const iop_pair iop_tsit5, iop_dop853
+    ctypedef struct iop_plan:
+        double *rows
+        int64_t width, count, capacity, is_repeated, position
+    void iop_estimate_errors(int64_t, int64_t, int64_t, int64_t, int64_t, const int64_t *, const double *, const double *, double *,
+                             double *)
     ctypedef struct iop_stepper:
         iop_flow *flow
         const iop_pair *pair
@@ -73,6 +79,7 @@ cdef extern from "ode_solve.h" nogil:
         double *dense
         double *interpolated
         double *power
+        iop_plan *plan
         int (*record)(iop_stepper *, double) noexcept nogil
     ctypedef struct iop_surfaces:
         double *samples
@@ -93,6 +100,7 @@ cdef extern from "ode_solve.h" nogil:
         iop_ode_counts counts
         iop_surfaces surfaces
         double *moments
+        double *crossing
         double *stops
         int64_t *queue
         double *zero

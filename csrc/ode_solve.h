@@ -4,100 +4,7 @@
 
 #include <stddef.h>
 
-#include "ode_steps.h"
-
-/* What happened at a time: a moment, or -1 for a surface or a break point, and how many steps came before. */
-typedef struct {
-    int64_t moment, steps;
-    double time;
-} iop_passage;
-
-/* The accepted steps of an integration of the states alone, each with what its interpolant needs, and all moments. */
-typedef struct {
-    double *steps; /* of `row` doubles: t, h, kind of interpolant (0, 1: the pairs, 2: Rodas5P), y, at most eight vectors */
-    int64_t n_steps, capacity, row;
-    iop_passage *passages; /* the start, then all that happened on the way */
-    double *kept;          /* a row for each: the regimes before it and whether they followed, the states before and after */
-    int64_t n_passages, passage_capacity;
-    double *outputs; /* states at the output times */
-} iop_trajectory;
-
-/* Memory for one solve, and where its answer goes. */
-typedef struct {
-    iop_ode_flow s;
-    iop_stepper stepper;
-    iop_ode_counts counts;
-    iop_sink sink;
-    iop_surfaces surfaces;
-    double *moments;   /* times and derivatives of all moments */
-    double *stops;     /* times of all moments and then of all break points */
-    int64_t *queue;    /* events, switches and break points still to come, by time */
-    int64_t n_queued;
-    double *zero;      /* the derivatives of the time of an output by the parameters and by itself */
-    double *values;    /* output of `first` of a map */
-    double *rate;      /* one z */
-    double *changed;   /* one z */
-    double *first, *second, *result, *result_first, *result_second;
-    /* Output times of this element in ascending order, and how far it came. */
-    const double *times;
-    int64_t *order;
-    int64_t n_times, position;
-    double *value, *jacobian, *hessian;
-    iop_trajectory *trajectory; /* what the adjoint method keeps of the integration; else NULL */
-} iop_ode_work;
-
-static iop_moment iop_moment_of(const iop_ode_work *w, int64_t k) {
-    const iop_ode *ode = w->s.ode;
-    const int64_t count = 1 + ode->n_events + ode->n_switches;
-    const iop_moment moment = {w->moments[k], w->moments + count + k * ode->p,
-                               w->moments + count * (1 + ode->p) + k * iop_pairs(ode->p)};
-    return moment;
-}
-
-/* What is kept of a passage. */
-static inline double *iop_passage_regimes(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
-    return trajectory->kept + passage * (ode->n_regimes + 1 + 2 * ode->n);
-}
-
-static inline double *iop_states_before(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
-    return iop_passage_regimes(ode, trajectory, passage) + ode->n_regimes + 1;
-}
-
-static inline double *iop_states_after(const iop_ode *ode, const iop_trajectory *trajectory, int64_t passage) {
-    return iop_states_before(ode, trajectory, passage) + ode->n;
-}
-
-/* Notes that something is about to happen, if a trajectory is kept. Returns 1 if there is no memory. */
-static int iop_note_passage(iop_ode_work *w, int64_t moment, double time) {
-    const iop_ode *ode = w->s.ode;
-    iop_trajectory *trajectory = w->trajectory;
-    if (trajectory == NULL) return 0;
-    if (trajectory->n_passages == trajectory->passage_capacity) {
-        const int64_t capacity = 2 * trajectory->passage_capacity + 8, row = ode->n_regimes + 1 + 2 * ode->n;
-        void *passages = realloc(trajectory->passages, capacity * sizeof(iop_passage));
-        if (passages != NULL) trajectory->passages = (iop_passage *)passages;
-        void *kept = realloc(trajectory->kept, capacity * row * sizeof(double));
-        if (kept != NULL) trajectory->kept = (double *)kept;
-        if (passages == NULL || kept == NULL) return 1;
-        trajectory->passage_capacity = capacity;
-    }
-    const int64_t j = trajectory->n_passages++;
-    const iop_passage passage = {moment, trajectory->n_steps, time};
-    trajectory->passages[j] = passage;
-    double *regimes = iop_passage_regimes(ode, trajectory, j);
-    memcpy(regimes, w->s.point + 1 + ode->n + ode->p, ode->n_regimes * sizeof(double));
-    regimes[ode->n_regimes] = (double)w->s.follows;
-    memcpy(iop_states_before(ode, trajectory, j), w->stepper.z, ode->n * sizeof(double));
-    return 0;
-}
-
-/* The states after what was noted last. */
-static void iop_note_states(iop_ode_work *w) {
-    const iop_trajectory *trajectory = w->trajectory;
-    if (trajectory == NULL) return;
-    double *after = iop_states_after(w->s.ode, trajectory, trajectory->n_passages - 1);
-    memcpy(after, w->stepper.z, w->s.ode->n * sizeof(double));
-}
+#include "ode_stops.h"
 
 static void iop_emit(iop_sink *sink, double t, const double *z) {
     iop_ode_work *w = (iop_ode_work *)((char *)sink - offsetof(iop_ode_work, sink));
@@ -122,28 +29,6 @@ static void iop_emit(iop_sink *sink, double t, const double *z) {
     if (w->hessian != NULL && order > 1) iop_spread_pairs(rows, q, second, w->hessian + row * rows * q * q);
 }
 
-/* Indices 0 ... n - 1 in the order of their keys, equal ones as they come (a merge sort; most lists are sorted). */
-static void iop_sort(const double *keys, int64_t n, int64_t *order) {
-    int64_t *source = order, *target = order + n, sorted = 1;
-    for (int64_t i = 0; i < n; i++) {
-        order[i] = i;
-        if (i > 0 && keys[i] < keys[i - 1]) sorted = 0;
-    }
-    if (sorted) return;
-    for (int64_t width = 1; width < n; width *= 2) {
-        for (int64_t begin = 0; begin < n; begin += 2 * width) {
-            const int64_t middle = iop_least(begin + width, n), end = iop_least(begin + 2 * width, n);
-            int64_t a = begin, b = middle;
-            for (int64_t i = begin; i < end; i++)
-                target[i] = a < middle && (b >= end || keys[source[a]] <= keys[source[b]]) ? source[a++] : source[b++];
-        }
-        int64_t *swapped = source;
-        source = target;
-        target = swapped;
-    }
-    if (source != order) memcpy(order, source, n * sizeof(int64_t));
-}
-
 /* Changes the states and their derivatives at a moment: w = change(y). */
 static void iop_apply_change(iop_ode_work *w, const iop_map *map, const iop_moment *moment, double *z) {
     iop_ode_flow *s = &w->s;
@@ -151,49 +36,6 @@ static void iop_apply_change(iop_ode_work *w, const iop_map *map, const iop_mome
     double *new_first = w->changed + n, *new_second = new_first + n * p;
     iop_map_chain(s, map, moment, p, order, z, z + n, z + n * (1 + p), w->values, w->changed, new_first, new_second);
     memcpy(z, w->changed, n * (1 + p + s->pairs) * sizeof(double));
-}
-
-/* Which piece is in force just after t0. */
-static void iop_first_regimes(iop_ode_work *w, double t0) {
-    iop_ode_flow *s = &w->s;
-    const iop_ode *ode = s->ode;
-    double *regime = s->point + 1 + ode->n + ode->p, *now = w->values, *later = w->values + ode->n_switches;
-    double *point = w->changed;
-    if (ode->n_switches == 0) return;
-    point[0] = t0;
-    memcpy(point + 1, s->point + 1 + ode->n, ode->p * sizeof(double));
-    ode->regimes.scalar(point, now, ode->regimes.ctx);
-    point[0] = t0 + 1 + fabs(t0);
-    ode->regimes.scalar(point, later, ode->regimes.ctx);
-    for (int64_t k = 0; k < ode->n_switches; k++) {
-        const double slope = later[k] - now[k], at = w->moments[1 + ode->n_events + k];
-        /* Before its zero an affine function has the sign against its slope, after it that of the slope. */
-        const int moves = slope != 0 && fabs(at) <= DBL_MAX;
-        regime[k] = (moves ? (at > t0 ? -slope : slope) : now[k]) > 0;
-    }
-}
-
-/* Evaluates all moments and break points, and queues those after t0. */
-static iop_status iop_queue_moments(iop_ode_work *w) {
-    const iop_ode *ode = w->s.ode;
-    const int64_t count = 1 + ode->n_events + ode->n_switches;
-    const double *parameters = w->s.point + 1 + ode->n;
-    ode->moments.scalar(parameters, w->moments, ode->moments.ctx);
-    memcpy(w->stops, w->moments, count * sizeof(double));
-    if (ode->n_breakpoints > 0) ode->breakpoints.scalar(parameters, w->stops + count, ode->breakpoints.ctx);
-    const double t0 = w->moments[0];
-    if (!iop_finite(w->moments, 1 + ode->n_events)) return IOP_UNDEFINED;
-    iop_sort(w->stops, count + ode->n_breakpoints, w->queue);
-    w->n_queued = 0;
-    for (int64_t i = 0; i < count + ode->n_breakpoints; i++) {
-        const int64_t k = w->queue[i];
-        if (k == 0) continue;
-        if (k <= ode->n_events && w->stops[k] < t0) return IOP_BEFORE_START;
-        /* A switch at or before the start is part of the first regime, and one that is never (NaN, infinite) of all. */
-        if (k > ode->n_events && !(w->stops[k] > t0 && w->stops[k] <= DBL_MAX)) continue;
-        w->queue[w->n_queued++] = k;
-    }
-    return IOP_CONVERGED;
 }
 
 /* Sets the regimes of surfaces to those of the states that a start or an event leaves. */
@@ -207,29 +49,53 @@ static void iop_enter_regimes(iop_ode_work *w, double t) {
 /* Goes over to the regimes beyond a surface. Returns a status, or IOP_NO_MEMORY. */
 static int iop_pass_surface(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
+    const int64_t count = s->ode->n_surfaces;
+    const double *regimes = iop_surface_regimes(s);
+    for (int64_t k = count - s->ode->n_guards; k < count; k++)
+        if ((s->p > 0 || w->trajectory != NULL) && w->surfaces.next[k] != regimes[k]) return IOP_DISCONTINUITY;
     if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
+    if (iop_plan_row(w->stepper.plan, IOP_NEW_REGIMES, w->stepper.t, (double)w->surfaces.follows, w->surfaces.next))
+        return IOP_NO_MEMORY;
     memcpy(iop_surface_regimes(s), w->surfaces.next, s->ode->n_surfaces * sizeof(double));
     s->follows = w->surfaces.follows;
     return IOP_CONVERGED;
 }
 
+/* Whether nothing is integrated after a switch because it is at the last output, and the right-hand side is defined
+ * before it only: the closed end of a domain, as the last knot of a spline. */
+static int iop_closes_domain(iop_ode_work *w, int64_t k) {
+    iop_ode_flow *s = &w->s;
+    const iop_map *f = &s->ode->rhs;
+    double *regime = iop_regime_of(w, k);
+    const double before = *regime;
+    if (w->stepper.t < w->end) return 0;
+    iop_end_regime(w, k);
+    iop_set_point(s, w->stepper.t, w->stepper.z);
+    f->value.scalar(s->point, w->rate, f->value.ctx);
+    *regime = before;
+    return !iop_finite(w->rate, s->ode->n);
+}
+
 /* Lets happen what stop k stands for. Returns a status, or IOP_NO_MEMORY. */
-static int iop_pass_moment(iop_ode_work *w, int64_t k) {
+static int iop_pass_stop(iop_ode_work *w, int64_t k, double time) {
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const int is_breakpoint = k > ode->n_events + ode->n_switches;
+    const int is_breakpoint = iop_is_breakpoint(ode, k), is_switch = k > ode->n_events && !is_breakpoint;
     double *z = w->stepper.z;
-    if (iop_note_passage(w, is_breakpoint ? -1 : k, w->stops[k])) return IOP_NO_MEMORY;
+    if (is_switch && iop_closes_domain(w, k)) {
+        /* What is periodic comes no more. */
+        if (iop_is_periodic(ode, k)) w->moments[iop_moment_index(ode, k)] = INFINITY;
+        return IOP_CONVERGED;
+    }
+    if (iop_note_passage(w, is_breakpoint ? -1 : k, time)) return IOP_NO_MEMORY;
     w->stepper.h = 0;
     if (is_breakpoint) return IOP_CONVERGED;
-    const iop_moment moment = iop_moment_of(w, k);
+    const iop_moment moment = iop_moment_of(w, k, is_switch ? *iop_regime_of(w, k) : 0);
     iop_along_moment(s, &moment, 1, z, w->rate);
-    if (k <= ode->n_events) {
+    if (is_switch)
+        iop_end_regime(w, k);
+    else
         iop_apply_change(w, &ode->changes[k], &moment, z);
-    } else {
-        double *regime = s->point + 1 + ode->n + ode->p + (k - 1 - ode->n_events);
-        *regime = 1 - *regime;
-    }
     iop_enter_regimes(w, moment.time);
     iop_along_moment(s, &moment, -1, z, w->rate);
     iop_note_states(w);
@@ -275,20 +141,19 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
     iop_stepper *m = &w->stepper;
-    int64_t passed = 0;
     memset(&w->counts, 0, sizeof w->counts);
     s->follows = 0;
     if (w->trajectory != NULL) w->trajectory->n_steps = w->trajectory->n_passages = 0;
     if (!iop_finite(s->point + 1 + ode->n, ode->p) || !iop_finite(w->times, w->n_times)) return IOP_INVALID_INPUT;
     int status = iop_queue_moments(w);
     if (status != IOP_CONVERGED) return status;
-    const iop_moment start = iop_moment_of(w, 0);
+    const iop_moment start = iop_moment_of(w, 0, 0);
     iop_sort(w->times, w->n_times, w->order);
     if (w->n_times == 0) return IOP_CONVERGED;
     w->position = 0;
     w->sink.next = w->times[w->order[0]];
     if (w->sink.next < start.time) return IOP_BEFORE_START;
-    const double end = w->times[w->order[w->n_times - 1]];
+    w->end = w->times[w->order[w->n_times - 1]];
     iop_scale_columns(s);
     iop_first_regimes(w, start.time);
     iop_reset(m, start.time);
@@ -299,13 +164,19 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     iop_along_moment(s, &start, -1, m->z, w->rate);
     iop_note_states(w);
     for (;;) {
-        while (passed < w->n_queued && w->stops[w->queue[passed]] <= m->t)
-            if ((status = iop_pass_moment(w, w->queue[passed++])) != IOP_CONVERGED) return status;
+        double next;
+        int64_t k = iop_next_stop(w, &next);
+        while (next <= m->t) {
+            /* Periods so short that time does not move on. */
+            if (iop_is_periodic(ode, k) && w->crossings++ >= m->max_steps) return IOP_MAX_STEPS;
+            if (!iop_is_periodic(ode, k)) w->passed++;
+            if ((status = iop_pass_stop(w, k, next)) != IOP_CONVERGED) return status;
+            k = iop_next_stop(w, &next);
+        }
         if (m->h == 0 && (status = iop_check_start(w)) != IOP_CONVERGED) return status;
         while (w->sink.next <= m->t) iop_emit(&w->sink, m->t, m->z);
         if (w->position == w->n_times) return IOP_CONVERGED;
-        const double next = passed < w->n_queued ? w->stops[w->queue[passed]] : INFINITY;
-        status = iop_integrate(m, next < end ? next : end, &w->sink);
+        status = iop_integrate(m, next < w->end ? next : w->end, &w->sink);
         if (status == IOP_SURFACE) status = iop_pass_surface(w);
         if (status != IOP_CONVERGED) return status;
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 from implicitops.backends import failure_journal
 from implicitops.backends.marked_nan import SOLVES
-from implicitops.backends.numpy import listed, solve
+from implicitops.backends.numpy import arguments_text, solve
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
 from implicitops.calculus.sensitivities import Adjoint
@@ -42,8 +42,7 @@ class Failure:
     status: Status
 
     def __str__(self) -> str:
-        listing = ", ".join(f"{name}={listed(value)}" for name, value in self.parameters.items())
-        return f"at {listing}: {self.status.value} ({self.status!r})"
+        return f"at {arguments_text(self.parameters)}: {self.status.value} ({self.status!r})"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,6 +208,12 @@ def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | 
     return next(lengths, None)
 
 
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a solve as an error quotes them, but for the ends of an interval that has none."""
+    shown = {name: x for name, x in arguments.items() if not (name in ("lower", "upper") and np.all(np.isinf(x)))}
+    return ", ".join(f"{name}={listed(value)}" for name, value in shown.items())
+
+
 def listed(value: Any) -> str:
     """A parameter's value as an error quotes it: a few numbers of a long array."""
     array = np.asarray(value)
@@ -313,7 +319,7 @@ def _failure_message(
         array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
         for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(signature.input_names, values))
+    listing = arguments_text(dict(zip(signature.input_names, values)))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
     if status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE):
         listing += f" (the {_bad_derivative(problem, solution, flat, status, math.prod(batch))})"

@@ -17,7 +17,7 @@ import sympy as sp
 from implicitops.calculus.equations import Pattern, pays_as_banded
 from implicitops.calculus.statement import Statement
 from implicitops.calculus.surfaces import Surfaces, surfaces_of
-from implicitops.calculus.switching import Switching, switching_of
+from implicitops.calculus.switching import Switching, guards_of, switching_of
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.problems.ode import ODE
@@ -202,7 +202,8 @@ class InitialValue:
     @cached_property
     def surfaces(self) -> Surfaces:
         """The right-hand side with regimes in the place of all other conditions as well."""
-        return surfaces_of(self.switching.rhs, (self.statement.time, *self.statement.unknowns))
+        moving = (self.statement.time, *self.statement.unknowns)
+        return surfaces_of(self.switching.rhs, moving, guards_of(self.problem))
 
     @cached_property
     def rhs(self) -> MapBundles:
@@ -233,14 +234,16 @@ class InitialValue:
         return pays_as_banded(len(self.point.states), self.rhs.pattern(self.point.states))
 
     def moments_bundle(self, order: int) -> Bundle:
-        """Parameters to t0, the event times and the switching times, and their derivatives up to an order.
+        """Parameters to t0, the event times, the switching times and the periods, and their derivatives up to an order.
 
         The second derivatives are those by p_a and p_b with a <= b, the first of which varies slowest.
         """
         translate, parameters = self.statement.translate, self.statement.parameters
         tape = Tape()
         times = (translate(self.problem.t0), *(translate(event.time) for event in self.problem.events))
-        values = [tape.add(time) for time in (*times, *(switch.time for switch in self.switching.switches))]
+        switches = self.switching.switches
+        periods = (switch.period for switch in switches if switch.period is not None)
+        values = [tape.add(time) for time in (*times, *(switch.time for switch in switches), *periods)]
         gradients = [tape.reverse([(value, sp.S.One)], parameters) for value in values] if order >= 1 else []
         seconds = []
         if order >= 2:

@@ -14,7 +14,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from implicitops.calculus.cases import JUMPS, KINKS, cases_of, map_relations, piecewise
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, cases_of, map_relations, piecewise
 
 _HALF = sp.S.Half
 
@@ -32,24 +32,27 @@ class Surfaces:
     rhs : tuple of Expr of states, parameters, time and regimes
     expressions : tuple of Expr s(t, y, q), one for each regime, which is 1 where s is positive, else 0
     regimes : tuple of Symbol
+    n_guards : int, how many of them, at the end, a solution must not cross where it is differentiated
     """
 
     rhs: tuple[sp.Expr, ...]
     expressions: tuple[sp.Expr, ...]
     regimes: tuple[sp.Symbol, ...]
+    n_guards: int = 0
 
 
-def surfaces_of(rhs: Sequence[sp.Expr], moving: Sequence[sp.Symbol]) -> Surfaces:
+def surfaces_of(rhs: Sequence[sp.Expr], moving: Sequence[sp.Symbol], guards: Sequence[sp.Expr] = ()) -> Surfaces:
     """Conditions of right-hand sides as surfaces.
 
     Parameters
     ----------
     rhs : sequence of Expr
     moving : sequence of Symbol, the time and the states
+    guards : sequence of Expr, whose zeros are surfaces on which a function is infinite
 
     Returns
     -------
-    Surfaces, without any if there are more than :data:`MOST_SURFACES`
+    Surfaces, those of the guards alone if there are more than :data:`MOST_SURFACES` others
 
     Examples
     --------
@@ -64,9 +67,11 @@ def surfaces_of(rhs: Sequence[sp.Expr], moving: Sequence[sp.Symbol]) -> Surfaces
     """
     rewriter = _Rewriter(frozenset(moving))
     rewritten = tuple(map(rewriter.expression, rhs))
-    if len(rewriter.regimes) > MOST_SURFACES:
-        return Surfaces(tuple(rhs), (), ())
-    return Surfaces(rewritten, tuple(rewriter.regimes), tuple(rewriter.regimes.values()))
+    found = rewriter.regimes
+    if len(found) > MOST_SURFACES:
+        rewritten, found = tuple(rhs), {}
+    more = tuple(sp.Symbol(f"c{len(found) + k}", real=True) for k in range(len(guards)))
+    return Surfaces(rewritten, (*found, *guards), (*found.values(), *more), len(guards))
 
 
 class _Rewriter:
@@ -78,9 +83,9 @@ class _Rewriter:
 
     def expression(self, node: sp.Expr) -> sp.Expr:
         """Expression whose conditions on what moves are tests of regimes."""
-        if not node.has(sp.Piecewise, *JUMPS, *KINKS) or node.free_symbols.isdisjoint(self.moving):
+        if not node.has(sp.Piecewise, *JUMPS, *CUTS, *KINKS) or node.free_symbols.isdisjoint(self.moving):
             return node
-        if isinstance(node, (sp.Piecewise, *KINKS)):
+        if isinstance(node, (sp.Piecewise, *CUTS, *KINKS)):
             cases = cases_of(node)
         elif isinstance(node, JUMPS):
             # With their own value where the argument is 0, at which a solution may rest.

@@ -75,7 +75,7 @@ def _derivative(node: Any) -> Any:
 def _carried_out(node: Any) -> Any:
     function = _closed(node.function)
     if isinstance(node, _WITH_INDEX):
-        terms = _terms(function, node.limits)
+        terms = _terms(node, function)
         if terms is not None:
             return (sp.Add if isinstance(node, sp.Sum) else sp.Mul)(*terms)
     result = node.func(function, *node.limits).doit()
@@ -84,14 +84,14 @@ def _carried_out(node: Any) -> Any:
     return result
 
 
-def _terms(function: Any, limits: Any) -> list[Any] | None:
-    """All terms of a sum with whole numbers as limits; None if it has others, or too many terms."""
+def _terms(node: Any, function: Any) -> list[Any] | None:
+    """All terms of a sum, or factors of a product, if its limits are whole numbers."""
     terms = [function]
-    for index, *ends in limits:
+    for index, *ends in node.limits:
         if len(ends) != 2 or not all(end.is_Integer for end in ends) or ends[1] < ends[0] - 1:
             return None
         values = range(int(ends[0]), int(ends[1]) + 1)
         if len(terms) * len(values) > _MOST_TERMS:
-            return None
+            raise UnsupportedExpressionError(node)
         terms = [term.xreplace({index: sp.Integer(value)}) for term in terms for value in values]
     return terms

@@ -17,8 +17,8 @@ _ADVICE: dict[type, str] = {
     sp.hyper: "Expand it with sympy.hyperexpand, or state the integral or ODE that defines it.",
     sp.meijerg: "Expand it with sympy.hyperexpand, or state the integral or ODE that defines it.",
     sp.Integral: "SymPy finds no closed form of it: state it as an implicitops.Integral, with its value as input.",
-    sp.Sum: "Its limits must be whole numbers, at most 1000 terms apart, or SymPy must find a closed form of it.",
-    sp.Product: "Its limits must be whole numbers, at most 1000 factors apart, or SymPy must find a closed form of it.",
+    sp.Sum: "With whole numbers as limits it may have 1000 terms; with others SymPy must find its closed form.",
+    sp.Product: "With whole numbers as limits it may have 1000 factors; with others SymPy must find its closed form.",
     sp.Derivative: "It can be taken with respect to Symbols only, of functions whose derivative is known.",
     sp.Subs: "It stands for a derivative that SymPy cannot take; write the derivative out.",
 }
@@ -43,11 +43,16 @@ class UnsupportedExpressionError(ProblemError, NotImplementedError):
         self.node = node
         self.within = within
         self.advice = advice or _advice(node)
-        super().__init__(node, within, advice)
+        # Theano puts a text of its own before the arguments of an exception.
+        self._given: tuple[Any, ...] = (node, within, advice)
+        super().__init__(*self._given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given
 
     def rewritten(self, rewrite: Callable[[Any], Any]) -> UnsupportedExpressionError:
         """The same error in other Symbols, such as the user's instead of those of the generated code."""
-        return type(self)(*(rewrite(item) if isinstance(item, sp.Basic) else item for item in self.args))
+        return type(self)(*(rewrite(item) if isinstance(item, sp.Basic) else item for item in self._given))
 
     def __str__(self) -> str:
         kind = type(self.node).__name__
@@ -72,7 +77,7 @@ class UnsupportedDerivativeError(UnsupportedExpressionError):
         super().__init__(node, position, advice)
 
     def __str__(self) -> str:
-        argument = self.node.args[self.args[1]]
+        argument = self.node.args[self.within]
         symbols = ", ".join(sorted(map(str, argument.free_symbols)))
         return (
             f"The derivative of {shortened(self.node)} with respect to its argument {shortened(argument)} is not "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.codegen import UnsupportedDerivativeError
+from implicitops.codegen.functions.gamma import zeta_derivative
 from implicitops.testing.verify_grad import verify_grad
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
@@ -93,6 +96,24 @@ def test_gradient_of_one_solution_inside_another():
     root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
     function = theano.function([v], theano.grad(root(root(v)), v))
     np.testing.assert_allclose(function(16.0), 16.0**-0.75 / 4, rtol=1e-14)
+
+
+def test_derivatives_of_zeta_and_by_the_shape_of_an_incomplete_gamma_function():
+    """SymPy knows neither; what it leaves standing is not 0."""
+    v = tt.dscalar()
+    values = (iop.Root(x - sp.zeta(p), x, [p], guess=1)(v), iop.Root(x - sp.lowergamma(p, 2), x, [p], guess=1)(v))
+    function = theano.function([v], [theano.grad(value, v) for value in values])
+    with mpmath.workdps(30):
+        expected = [mpmath.zeta(2.5, 1, 1), mpmath.diff(lambda a: mpmath.gammainc(a, 0, 2), 2.5)]
+    np.testing.assert_allclose(function(2.5), np.array(expected, float), rtol=1e-13)
+
+
+def test_a_gradient_that_is_not_known_is_refused_and_the_value_is_not():
+    v = tt.dscalar()
+    value = iop.Root(x - zeta_derivative(3, p), x, [p], guess=1)(v)
+    np.testing.assert_allclose(theano.function([v], value)(2.0), -6.00014580284304, rtol=1e-12)
+    with pytest.raises(UnsupportedDerivativeError, match=r"zeta_derivative\(3, p\)"):
+        theano.function([v], theano.grad(value, v))(2.0)
 
 
 # -- test values, which PyMC3 switches on -------------------------------------------------------------------

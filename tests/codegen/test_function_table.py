@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
+import re
 from collections import defaultdict
 
 import mpmath as mp
@@ -21,11 +23,16 @@ Point = tuple[float, ...]
 Index = tuple[int, ...]
 
 
+def whole_arguments(row: Row, point: Point) -> tuple[int | None, ...]:
+    """Arguments of a point that are whole numbers; None stands for any other."""
+    return tuple(int(v) if k in row.whole else None for k, v in enumerate(point))
+
+
 def by_whole_arguments(row: Row) -> dict[tuple[int | None, ...], list[Point]]:
-    """Test points by the values of the arguments that are whole numbers; None stands for any other."""
+    """Test points by the values of the arguments that are whole numbers."""
     groups: dict[tuple[int | None, ...], list[Point]] = defaultdict(list)
     for point in row.points:
-        groups[tuple(int(v) if k in row.whole else None for k, v in enumerate(point))].append(point)
+        groups[whole_arguments(row, point)].append(point)
     return groups
 
 
@@ -71,7 +78,7 @@ def expected(row: Row, point: Point, chosen: Index) -> float:
 @pytest.mark.parametrize("kind", FUNCTIONS, ids=lambda kind: kind.__name__)
 def test_value_and_derivatives_to_second_order_agree_with_mpmath(kind):
     row = FUNCTIONS[kind]
-    assert row.points
+    assert row.points, f"{kind.__name__} has no test points"
     for whole, points in by_whole_arguments(row).items():
         found, free, tape = derivatives(row, whole)
         compiled = CompiledBundle(compile_artifact(tape.bundle(free, list(found.values()))))
@@ -83,7 +90,29 @@ def test_value_and_derivatives_to_second_order_agree_with_mpmath(kind):
                 np.testing.assert_allclose(value, right, rtol=rtol, atol=1e-300, err_msg=message)
 
 
+@pytest.mark.parametrize("kind", [kind for kind, row in FUNCTIONS.items() if row.poles], ids=lambda kind: kind.__name__)
+def test_value_and_derivatives_are_no_numbers_at_a_pole(kind):
+    row = FUNCTIONS[kind]
+    for point in row.poles:
+        values = [value for k, value in enumerate(point) if k not in row.whole]
+        found, free, tape = derivatives(row, whole_arguments(row, point))
+        compiled = CompiledBundle(compile_artifact(tape.bundle(free, list(found.values()))))
+        assert not np.isfinite(compiled.evaluate_scalar(values)).any()
+
+
 def test_a_derivative_is_refused_only_where_a_whole_number_stands():
     for row in FUNCTIONS.values():
         refused = {k for k, partial in enumerate(row.partials or ()) if isinstance(partial, Refusal)}
         assert refused == set(row.whole), row.kind
+
+
+def test_the_documentation_lists_the_functions_of_the_table_and_no_other():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "functions.md").read_text("utf-8")
+    listed = {
+        name for row in re.findall(r"^\| [^|]+ \| (.*) \|$", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    listed |= set(re.findall(r"`(\w+)\(", "".join(re.findall(r"^\| (`\w+\(.*?) \|", page, re.MULTILINE))))
+    internal = "implicitops.codegen"
+    names = {kind.__name__ for kind in FUNCTIONS if not kind.__module__.startswith(internal)}
+    spelled = {"sqrt": "Sqrt", "cbrt": "Cbrt", "Pow": None}
+    assert {spelled.get(name, name) for name in listed} - {None} == names

@@ -56,7 +56,9 @@ _POINTS = ((0.0, 0.7), (1.0, 2.5), (0.3, 1e-3), (2.7, 4.1), (0.5, 40.0), (30.5, 
 _RTOL = (1e-13, 1e-12, 1e-11)
 
 
-def _rows(function: Any, by_order: Any, emit: Handler, below: int, above: int) -> tuple[Row, Row]:
+def _rows(
+    function: Any, by_order: Any, emit: Handler, below: int, above: int, poles: tuple[tuple[float, ...], ...] = ()
+) -> tuple[Row, Row]:
     """A Bessel function, whose slope is (below f(order - 1) + above f(order + 1)) / 2, and its derivatives by order."""
     reference = getattr(mpmath, function.__name__)
 
@@ -78,6 +80,7 @@ def _rows(function: Any, by_order: Any, emit: Handler, below: int, above: int) -
             reference,
             _POINTS,
             rtol=_RTOL,
+            poles=poles,
         ),
         Row(
             by_order,
@@ -93,9 +96,9 @@ def _rows(function: Any, by_order: Any, emit: Handler, below: int, above: int) -
 
 ROWS = (
     *_rows(sp.besselj, besselj_by_order, _bessel("jv", {0: "j0", 1: "j1"}), 1, -1),
-    *_rows(sp.bessely, bessely_by_order, _bessel("yv", {0: "y0", 1: "y1"}), 1, -1),
+    *_rows(sp.bessely, bessely_by_order, _bessel("yv", {0: "y0", 1: "y1"}), 1, -1, ((0.3, 0.0), (1.0, 0.0))),
     *_rows(sp.besseli, besseli_by_order, _bessel("iv", {0: "i0", 1: "i1"}), 1, 1),
-    *_rows(sp.besselk, besselk_by_order, _bessel("kv", {0: "k0", 1: "k1"}), -1, -1),
+    *_rows(sp.besselk, besselk_by_order, _bessel("kv", {0: "k0", 1: "k1"}), -1, -1, ((0.3, 0.0), (1.0, 0.0))),
     Row(sp.airyai, scipy_output("airy", 4, 0), None, mpmath.airyai, at(-9.5, -0.4, 0.3, 3.1, 12.0), rtol=_RTOL),
     Row(
         sp.airyaiprime,

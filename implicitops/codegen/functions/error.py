@@ -35,6 +35,7 @@ ROWS = (
         None,
         mpmath.erfinv,
         at(-1 + 1e-12, -0.999, -0.4, -1e-8, 2e-7, 0.3, 0.51, 0.95, 1 - 1e-15),
+        poles=at(-1.0, 1.0),
     ),
     Row(
         sp.erfcinv,
@@ -42,6 +43,7 @@ ROWS = (
         (lambda x: -sp.sqrt(sp.pi) / (2 * density_of_erfcinv(x)),),
         inverse_erfc_reference,
         at(1e-300, 1e-9, 0.3, 0.51, 0.95, 1 - 1e-9, 1.3, 1.7),
+        poles=at(0.0, 2.0),
     ),
     Row(
         sp.erf2,

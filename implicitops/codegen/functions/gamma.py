@@ -104,8 +104,17 @@ class zeta_derivative(RealFunction):
 
 
 ROWS = (
-    Row(sp.gamma, plain("tgamma"), None, mpmath.gamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 170.0)),
-    Row(sp.loggamma, not_below_zero(plain("lgamma")), None, mpmath.loggamma, at(1e-6, 0.5, 3.7, 170.0, 1e10)),
+    Row(
+        sp.gamma, plain("tgamma"), None, mpmath.gamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 170.0), poles=at(0.0, -1.0, -7.0)
+    ),
+    Row(
+        sp.loggamma,
+        not_below_zero(plain("lgamma")),
+        None,
+        mpmath.loggamma,
+        at(1e-6, 0.5, 3.7, 170.0, 1e10),
+        poles=at(0.0, -1.0),
+    ),
     Row(
         sp.digamma,
         computed(_digamma),
@@ -113,6 +122,7 @@ ROWS = (
         mpmath.digamma,
         at(-2.5, -1 - 1e-8, -0.3, 1e-6, 0.5, 3.7, 1e10),
         rtol=(5e-14,) * 3,
+        poles=at(0.0, -1.0, -7.0),
     ),
     Row(
         sp.polygamma,
@@ -122,6 +132,11 @@ ROWS = (
         ((0, 0.5), (1, -2.5), (1, 1e-6), (1, 3.7), (2, 0.5), (2, 1e5), (3, -0.3)),
         whole=(0,),
         rtol=(2e-13,) * 3,
+        poles=(
+            (1, 0.0),
+            (1, -1.0),
+            (2, -3.0),
+        ),
     ),
     Row(
         sp.beta,
@@ -130,6 +145,10 @@ ROWS = (
         mpmath.beta,
         ((0.3, 1.7), (0.05, 2.5), (12.0, 40.0)),
         rtol=(1e-13, 1e-12, 1e-11),
+        poles=(
+            (0.0, 1.5),
+            (1.5, 0.0),
+        ),
     ),
     Row(
         sp.factorial,
@@ -137,6 +156,7 @@ ROWS = (
         (lambda n: sp.gamma(n + 1) * sp.digamma(n + 1),),
         mpmath.factorial,
         at(-2.5, -0.3, 1e-6, 0.5, 3.7, 169.0),
+        poles=at(-1.0, -2.0),
     ),
     Row(
         sp.binomial,
@@ -167,6 +187,7 @@ ROWS = (
         mpmath.harmonic,
         at(-1.5, -0.5, -1e-10, 1e-10, 0.049, 0.3, 3.7, 1e8),
         rtol=(5e-14, 2e-13, 2e-13),
+        poles=at(-1.0, -3.0),
     ),
     Row(
         sp.zeta,
@@ -175,6 +196,7 @@ ROWS = (
         mpmath.zeta,
         at(-2.5, -1e-8, 0.3, 0.999, 1.1, 3.7, 40.0),
         rtol=(5e-14,) * 3,
+        poles=at(1.0),
     ),
     Row(
         zeta_derivative,

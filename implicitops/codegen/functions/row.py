@@ -45,6 +45,7 @@ class Row:
         Refusal; None where SymPy's own ``fdiff`` is right in every argument
     reference : callable of mpmath numbers, the function itself, to any number of digits
     points : tuples of arguments at which value and derivatives are tested: generic, near 0, far out, near poles
+    poles : tuples of arguments at which value and derivatives are infinite or undefined, and must not be numbers
     whole : positions of the arguments that must be whole numbers, such as an order
     rtol : relative errors of value, first and second derivative at these points
     """
@@ -55,6 +56,7 @@ class Row:
     reference: Callable[..., Any] | None = None
     points: tuple[tuple[float, ...], ...] = ()
     whole: tuple[int, ...] = ()
+    poles: tuple[tuple[float, ...], ...] = ()
     rtol: tuple[float, float, float] = (4e-15, 1e-13, 1e-12)
 
     def partial(self, node: Any, position: int) -> sp.Expr | Refusal:
