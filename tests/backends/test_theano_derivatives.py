@@ -160,7 +160,7 @@ def test_every_linker_gives_the_same(linker):
 
 
 def test_a_steep_logistic_function_has_finite_values_and_derivatives_in_a_graph():
-    p, y, x, m, T = sp.symbols("p y x m T")  # noqa: N806
+    p, y, x, m, T = sp.symbols("p y x m T")
     softplus = iop.Root(y - sp.log(1 + sp.exp(p)), y, [p], guess=0.5)
     v = tt.dvector()
     value = softplus(v)
