@@ -128,3 +128,10 @@ class exp_difference(PositiveFunction):
 
     exp_difference(0, 0, a, b) is (exp(a) - exp(b))/(a - b).
     """
+
+
+class elliptic_moment(RealFunction):
+    """Integral of sin(t)**(2 p) (1 - m sin(t)**2)**(-q/2) over t from 0 to z; the arguments are p, q, z, m.
+
+    See ``elementary_elliptic.py``.
+    """

@@ -157,3 +157,18 @@ def test_every_linker_gives_the_same(linker):
     value, gradient = function(at)
     np.testing.assert_array_equal(value, solution.value)
     np.testing.assert_allclose(gradient, solution.jacobian[:, 0], rtol=1e-15)
+
+
+def test_a_steep_logistic_function_has_finite_values_and_derivatives_in_a_graph():
+    p, y, x, m, T = sp.symbols("p y x m T")
+    softplus = iop.Root(y - sp.log(1 + sp.exp(p)), y, [p], guess=0.5)
+    v = tt.dvector()
+    value = softplus(v)
+    slope = tt.grad(value.sum(), v)
+    found = theano.function([v], [value, slope, tt.grad(slope.sum(), v)])(np.array([800.0, -800.0, 0.0]))
+    np.testing.assert_allclose(found, [[800.0, 0.0, np.log(2)], [1.0, 0.0, 0.5], [0.0, 0.0, 0.25]], rtol=1e-15)
+    occupied = iop.Integral(1 / (1 + sp.exp((x - m) / T)), (x, 0, 10), [m, T])
+    mean, width = tt.dscalars("mean", "width")
+    value = occupied(mean, width)
+    found = theano.function([mean, width], [value, *tt.grad(value, [mean, width])])(1.0, 0.01)
+    np.testing.assert_allclose(found, [1.0, 1.0, 0.0], atol=1e-9)

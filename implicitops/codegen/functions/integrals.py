@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
+from .. import elementary_elliptic as formulas
 from ..emitter import Value
-from ..inner_functions import elliptic_b_derivative, elliptic_d_derivative, sinhc_derivative
-from .row import Refusal, Row, arguments, at, computed, not_below_zero, scipy, scipy_output
+from ..inner_functions import elliptic_b_derivative, elliptic_d_derivative, elliptic_moment, sinhc_derivative
+from .row import NOT_A_NUMBER, Refusal, Row, arguments, at, computed, not_below_zero, scipy, scipy_output
 
 if TYPE_CHECKING:
     from ..printer import Printer
@@ -40,8 +41,31 @@ def _elliptic_e_first(x: sp.Expr, m: sp.Expr | None = None) -> sp.Expr:
     return sp.sqrt(1 - m * sp.sin(x) ** 2)
 
 
-def _elliptic_e_by_modulus(z: sp.Expr, m: sp.Expr) -> sp.Expr:
-    return (sp.elliptic_e(z, m) - sp.elliptic_f(z, m)) / (2 * m)
+def _elliptic_e_by_parameter(z: sp.Expr, m: sp.Expr) -> sp.Expr:
+    return -elliptic_moment(1, 1, z, m) / 2
+
+
+def _elliptic_moment(printer: Printer, node: Any) -> Value:
+    p, q = (int(printer.resolved(order)) for order in node.args[:2])
+    return formulas.elliptic_moment(p, q, *(printer.emit(argument) for argument in node.args[2:]))
+
+
+def _moment_by_angle(p: sp.Expr, q: sp.Expr, z: sp.Expr, m: sp.Expr) -> sp.Expr:
+    return sp.sin(z) ** (2 * p) / sp.sqrt(1 - m * sp.sin(z) ** 2) ** q
+
+
+def _moment_by_parameter(p: sp.Expr, q: sp.Expr, z: sp.Expr, m: sp.Expr) -> sp.Expr | Refusal:
+    following = (int(p) + 1, int(q) + 2)
+    if following not in formulas.MOMENTS:
+        return Refusal("Only derivatives up to the second by the parameter are known.")
+    return q * elliptic_moment(*following, z, m) / 2
+
+
+def _moment_reference(p: Any, q: Any, z: Any, m: Any) -> Any:
+    def integrand(t: Any) -> Any:
+        return mpmath.sin(t) ** (2 * int(p)) * (1 - m * mpmath.sin(t) ** 2) ** (-mpmath.mpf(int(q)) / 2)
+
+    return mpmath.quad(integrand, [0, z])
 
 
 _LINE = at(-9.5, -0.4, -1e-8, 1e-12, 0.3, 3.1, 11.3)
@@ -94,15 +118,40 @@ ROWS = (
     Row(
         sp.elliptic_f,
         scipy("ellipkinc", 2),
-        None,
+        (
+            lambda z, m: 1 / sp.sqrt(1 - m * sp.sin(z) ** 2),
+            lambda z, m: elliptic_moment(1, 3, z, m) / 2,
+        ),
         mpmath.ellipf,
-        ((0.5, 0.3), (1.4, 0.9), (-0.7, -3.0), (2.5, 0.6)),
+        ((0.5, 0.3), (1.4, 0.9), (-0.7, -3.0), (2.5, 0.6), (0.5, 1e-12), (2.5, -1e-8)),
     ),
     Row(
         sp.elliptic_e,
         _elliptic_e,
-        (_elliptic_e_first, _elliptic_e_by_modulus),
+        (_elliptic_e_first, _elliptic_e_by_parameter),
         mpmath.ellipe,
-        ((0.5, 0.3), (1.4, 0.9), (-0.7, -3.0), (2.5, 0.6), (-30.0,), (-1e-8,), (1e-12,), (0.3,), (-3.0,), (0.95,)),
+        (
+            (0.5, 0.3),
+            (1.4, 0.9),
+            (-0.7, -3.0),
+            (2.5, 0.6),
+            (0.5, 1e-12),
+            (2.5, -1e-8),
+            (-30.0,),
+            (-1e-8,),
+            (1e-12,),
+            (0.3,),
+            (-3.0,),
+            (0.95,),
+        ),
+    ),
+    Row(
+        elliptic_moment,
+        _elliptic_moment,
+        (NOT_A_NUMBER, NOT_A_NUMBER, _moment_by_angle, _moment_by_parameter),
+        _moment_reference,
+        ((2, 5, 0.5, 0.3), (2, 3, 1.2, -3.0)),
+        whole=(0, 1),
+        rtol=(1e-13, 1e-12, 1e-11),
     ),
 )
