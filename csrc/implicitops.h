@@ -69,7 +69,7 @@ typedef enum {
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */
-enum { IOP_N_STATS = 6 };
+enum { IOP_N_STATS = 8 };
 
 typedef struct iop_operation iop_operation;
 

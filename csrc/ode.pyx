@@ -228,6 +228,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             stats[3][i] = w.counts.factorisations
             stats[4][i] = w.counts.stiff_steps
             stats[5][i] = w.counts.switches
+            memcpy(&stats[6][i], &w.stepper.t, sizeof(double))
+            stats[7][i] = w.failed_in
     free(plan.rows)
     free(memory)
     return -1 if code < 0 else failed
@@ -364,8 +366,9 @@ cdef class InitialValueProblem:
     cdef iop_map *changes
     cdef tuple keep
     cdef bint adjoint
-    #: Counters of one solve; stiff_steps are those by Rodas5P, switches the changes of method under "auto".
-    stat_names = ("steps", "rejected", "evaluations", "factorisations", "stiff_steps", "switches")
+    #: Counters of one solve; stiff_steps are those by Rodas5P, switches the changes of method under "auto". The last two
+    #: say where it ended if it failed: the bits of the time, and the index of a state or guard, or -1.
+    stat_names = ("steps", "rejected", "evaluations", "factorisations", "stiff_steps", "switches", "failed_at", "failed_in")
 
     def __cinit__(self):
         self.changes = NULL

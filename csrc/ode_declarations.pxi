@@ -71,6 +71,7 @@ cdef extern from "ode_solve.h" nogil:
         iop_flow *flow
         const iop_pair *pair
         int64_t method, max_steps
+        double t
         double max_step
         double *z
         double *z_new
@@ -120,6 +121,7 @@ cdef extern from "ode_solve.h" nogil:
         double *jacobian
         double *hessian
         iop_trajectory *trajectory
+        int64_t failed_in
     void iop_ode_bind(iop_ode_work *)
     int iop_ode_solve_times(iop_ode_work *)
 

@@ -51,8 +51,11 @@ static int iop_pass_surface(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
     const int64_t count = s->ode->n_surfaces;
     const double *regimes = iop_surface_regimes(s);
-    for (int64_t k = count - s->ode->n_guards; k < count; k++)
-        if ((s->p > 0 || w->trajectory != NULL) && w->surfaces.next[k] != regimes[k]) return IOP_DISCONTINUITY;
+    for (int64_t k = count - s->ode->n_guards; k < count; k++) {
+        if ((s->p == 0 && w->trajectory == NULL) || w->surfaces.next[k] == regimes[k]) continue;
+        w->failed_in = k - (count - s->ode->n_guards);
+        return IOP_DISCONTINUITY;
+    }
     if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
     if (iop_plan_row(w->stepper.plan, IOP_NEW_REGIMES, w->stepper.t, (double)w->surfaces.follows, w->surfaces.next))
         return IOP_NO_MEMORY;
@@ -102,16 +105,46 @@ static int iop_pass_stop(iop_ode_work *w, int64_t k, double time) {
     return IOP_CONVERGED;
 }
 
+/* Index of the first number that is not finite; -1 if there is none. */
+static int64_t iop_first_undefined(const double *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(x[i]) <= DBL_MAX)) return i;
+    return -1;
+}
+
 /* Whether integration can go on from here: everything finite, f_y too. */
 static iop_status iop_check_start(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
     const iop_map *f = &s->ode->rhs;
-    if (!iop_finite(w->stepper.z, s->flow.size)) return IOP_UNDEFINED;
+    if (!iop_finite(w->stepper.z, s->flow.size)) {
+        w->failed_in = iop_first_undefined(w->stepper.z, s->ode->n);
+        return IOP_UNDEFINED;
+    }
     iop_set_point(s, w->stepper.t, w->stepper.z);
     f->first.scalar(s->point, s->values, f->first.ctx);
-    if (!iop_finite(s->values, f->n_rows)) return IOP_UNDEFINED;
-    if (!iop_finite(iop_map_jacobian(f, s->values), f->n_entries)) return IOP_NOT_LIPSCHITZ;
-    return IOP_CONVERGED;
+    w->failed_in = iop_first_undefined(s->values, f->n_rows);
+    if (w->failed_in >= 0) return IOP_UNDEFINED;
+    const int64_t entry = iop_first_undefined(iop_map_jacobian(f, s->values), f->n_entries);
+    if (entry < 0) return IOP_CONVERGED;
+    w->failed_in = f->rows[entry];
+    return IOP_NOT_LIPSCHITZ;
+}
+
+/* Which state a step failed in, for what iop_integrate() returned. */
+static int64_t iop_failed_state(const iop_ode_work *w, int status) {
+    const iop_stepper *m = &w->stepper;
+    const int64_t n = w->s.ode->n, size = w->s.flow.size;
+    if (status == IOP_BLOW_UP) {
+        int64_t largest = 0;
+        for (int64_t i = 1; i < n; i++) largest = fabs(m->z[i]) > fabs(m->z[largest]) ? i : largest;
+        return largest;
+    }
+    if (status != IOP_UNDEFINED) return -1;
+    for (int64_t stage = 0; stage < (m->is_stiff ? 8 : m->pair->stages); stage++) {
+        const int64_t state = iop_first_undefined(m->stages + stage * size, n);
+        if (state >= 0) return state;
+    }
+    return iop_first_undefined(m->z_new, n);
 }
 
 /* Units of each column for the absolute tolerances: those of y over those of its parameters. */
@@ -142,6 +175,8 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     const iop_ode *ode = s->ode;
     iop_stepper *m = &w->stepper;
     memset(&w->counts, 0, sizeof w->counts);
+    m->t = NAN;
+    w->failed_in = -1;
     s->follows = 0;
     if (w->trajectory != NULL) w->trajectory->n_steps = w->trajectory->n_passages = 0;
     if (!iop_finite(s->point + 1 + ode->n, ode->p) || !iop_finite(w->times, w->n_times)) return IOP_INVALID_INPUT;
@@ -177,6 +212,7 @@ static int iop_ode_solve_times(iop_ode_work *w) {
         while (w->sink.next <= m->t) iop_emit(&w->sink, m->t, m->z);
         if (w->position == w->n_times) return IOP_CONVERGED;
         status = iop_integrate(m, next < w->end ? next : w->end, &w->sink);
+        if (status != IOP_SURFACE && status != IOP_CONVERGED) w->failed_in = iop_failed_state(w, status);
         if (status == IOP_SURFACE) status = iop_pass_surface(w);
         if (status != IOP_CONVERGED) return status;
     }

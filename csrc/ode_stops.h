@@ -33,6 +33,7 @@ typedef struct {
     int64_t *queue;    /* events, switches and break points still to come, by time */
     int64_t n_queued, passed, crossings;
     double end;        /* the last output time */
+    int64_t failed_in; /* where a solve failed: the row of the right-hand side, or the guard; -1 if neither is to blame */
     double *zero;      /* the derivatives of the time of an output by the parameters and by itself */
     double *values;    /* output of `first` of a map */
     double *rate;      /* one z */

@@ -184,6 +184,11 @@ cdef class Operation:
         cdef int64_t **c_stats = NULL
         if self.is_free:
             raise ValueError("the operation has free axes: run with_length(...) of it")
+        if len(inputs) != n_in or len(strides) != n_in or len(outputs) != n_out:
+            raise ValueError(
+                f"the operation has {n_in} inputs and {n_out} outputs; got {len(inputs)}, with {len(strides)} strides, and "
+                f"{len(outputs)}"
+            )
         allocate(&a, n_in, n_out)
         try:
             # The buffers are held while the kernel runs, so that nobody moves their memory.

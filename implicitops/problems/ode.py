@@ -307,7 +307,7 @@ class _Scope(NamedTuple):
     def expression(self, value: Any, role: str) -> sp.Expr:
         """Expression of the states, the params and the time."""
         expression = as_expression(value, role)
-        _require_symbols_only(expression, role)
+        _require_symbols_only(expression, role, self.states, self.t)
         known = [*self.states, *self.params, *([] if self.t is None else [self.t])]
         if self.t is None and any(symbol.name == "t" for symbol in expression.free_symbols - set(known)):
             raise ProblemError(f"{role} contains t, which was not declared. If it is the time, pass t=t.")
@@ -316,9 +316,21 @@ class _Scope(NamedTuple):
 
     def of_parameters(self, value: Any, role: str) -> sp.Expr:
         """Expression of the params alone."""
+        if isinstance(value, sp.Basic):
+            self._require_no_state(value, role)
         expression = as_start(value, self.params, role, "not a parameter")
         _require_symbols_only(expression, role)
         return expression
+
+    def _require_no_state(self, value: sp.Basic, role: str) -> None:
+        for symbol in (*self.states, *([] if self.t is None else [self.t])):
+            if symbol in value.free_symbols:
+                kind = "the time" if symbol == self.t else "a state"
+                known = ", ".join(map(str, self.params))
+                raise ProblemError(
+                    f"{role} contains {symbol}, which is not a parameter; known are {known}. "
+                    f"It is {kind}, which has no value yet: an unknown start or time is a parameter of its own."
+                )
 
 
 def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol]) -> None:
@@ -333,13 +345,53 @@ def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol])
         )
 
 
-def _require_symbols_only(expression: sp.Expr, role: str) -> None:
+def _require_symbols_only(expression: sp.Expr, role: str, states: Sequence[sp.Symbol] = (), t: Any = None) -> None:
+    """Raise ProblemError for functions that are not given by an expression, with the way to state what is meant."""
     functions = expression.atoms(AppliedUndef, sp.Derivative)
-    if functions:
+    if not functions:
+        return
+    found = min(functions, key=str)
+    if isinstance(found, sp.Derivative):
+        way = "Solve the equations for the rates, and write each state as a Symbol, x instead of x(t)."
+        raise ProblemError(f"{role} contains {found}. {way}")
+    name, arguments = found.func.__name__, found.args
+    is_of_time = len(arguments) == 1 and (arguments[0] == t or (t is None and str(arguments[0]) == "t"))
+    named = next((state for state in states if state.name == name), None)
+    if named is not None and is_of_time:
+        raise ProblemError(f"{role} contains {found}. Write each state as a Symbol, {named} instead of {found}.")
+    if named is not None:
         raise ProblemError(
-            f"{role} contains {min(functions, key=str)}. Write each state as a Symbol, x instead of x(t), and each "
-            "function as an expression."
+            f"{role} contains {found}, the state {named} at another time: delays are not supported. A distributed "
+            "delay of mean tau is a chain of n further states, each with the rate n/tau*(previous - own), whose last "
+            "one takes the place of the delayed state (the linear chain trick); many come near to one fixed delay."
         )
+    raise ProblemError(
+        f"{role} contains {found}, and nothing says what {name} is: a function that is not given by an expression, "
+        "such as a table, is not supported. Write data as sympy.interpolating_spline(degree, t, times, values) or as a "
+        "Piecewise of them, a measured law as an expression with parameters."
+    )
+
+
+def _as_event_time(value: Any, scope: _Scope) -> sp.Expr:
+    """Time of an event, or ProblemError that says what to do about one that a state triggers."""
+    is_condition = isinstance(value, (sp.core.relational.Relational, sp.logic.boolalg.BooleanFunction))
+    symbols = value.free_symbols if isinstance(value, sp.Basic) else set()
+    triggers = [state for state in scope.states if state in symbols]
+    if triggers:
+        raise ProblemError(
+            f"the event at {value} depends on the state {triggers[0]}: events when a state reaches a threshold are not "
+            "supported, the time of an event is an expression of the params. Where the rates change at the threshold, "
+            f"state that as a condition in the rhs, Piecewise((..., {triggers[0]} > threshold), ...): its values are "
+            "found, and its derivatives too where the pieces meet."
+        )
+    if scope.t is not None and scope.t in symbols:
+        raise ProblemError(
+            f"the time of an event must be an expression of the params alone; got {value}, which contains the time "
+            f"{scope.t}. Write the time itself: (tau, {{...}}) for what happens at {scope.t} = tau."
+        )
+    if is_condition:
+        raise ProblemError(f"the time of an event must be an expression of the params; got the condition {value}.")
+    return scope.of_parameters(value, "the time of an event")
 
 
 def _as_rate(value: Any, state: sp.Symbol, scope: _Scope) -> sp.Expr:
@@ -369,7 +421,7 @@ def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
         pair = (event.time, dict(event.changes)) if isinstance(event, Event) else event
         if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
             raise ProblemError(f"{form}; one of them is {event!r:.200}.")
-        time = scope.of_parameters(pair[0], "the time of an event")
+        time = _as_event_time(pair[0], scope)
         role = f"the event at {time}"
         changes = _as_mapping(pair[1], f"what changes in {role}", "its new value")
         unknown = [x for x in changes if x not in scope.states]
