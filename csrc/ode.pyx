@@ -95,6 +95,7 @@ cdef void begin(iop_ode_work *w, const iop_ode *ode, int64_t n_times) noexcept n
     # The pair of order 8 needs fewer evaluations except where next to no accuracy is asked for.
     w.stepper.pair = &iop_tsit5 if ode.method == TSIT5 or (ode.method == AUTO and ode.rtol > 1e-4) else &iop_dop853
     w.stepper.record = NULL
+    w.stepper.plan = NULL
     w.trajectory = NULL
     w.n_times = n_times
     # The end of a vector that belongs to no state stays zero throughout.
@@ -104,6 +105,71 @@ cdef void begin(iop_ode_work *w, const iop_ode *ode, int64_t n_times) noexcept n
     iop_ode_bind(w)
 
 
+cdef void set_targets(iop_ode_work *w, int64_t i, double *const *outputs, const int64_t *sizes) noexcept nogil:
+    """Where the answers for batch element i go."""
+    w.value = outputs[0] + i * sizes[0] if outputs[0] != NULL else NULL
+    w.jacobian = outputs[1] + i * sizes[1] if outputs[1] != NULL else NULL
+    w.hessian = outputs[2] + i * sizes[2] if outputs[2] != NULL else NULL
+
+
+cdef int estimate(iop_ode_work *w, double *halved, int64_t i, double *const *outputs, const int64_t *sizes) noexcept nogil:
+    """Repeats a solve with halved steps and writes estimates of its errors. Returns IOP_NO_MEMORY or another code."""
+    cdef double *targets[3]
+    cdef iop_ode_counts counts = w.counts
+    cdef int code
+    cdef int64_t k, j, rows = w.s.ode.n_outputs
+    for k in range(3):
+        targets[k] = halved if outputs[k] != NULL else NULL
+        halved += sizes[k]
+    w.stepper.plan.is_repeated = 1
+    w.stepper.plan.position = 0
+    set_targets(w, 0, targets, sizes)
+    code = iop_ode_solve_times(w)
+    w.counts = counts
+    w.stepper.plan.is_repeated = 0
+    for k in range(3):
+        if outputs[3 + k] == NULL or targets[k] == NULL:
+            continue
+        if code == IOP_CONVERGED:
+            iop_estimate_errors(k, w.s.ode.p + 1, rows, w.n_times, counts.steps, w.order, outputs[k] + i * sizes[k], targets[k], halved,
+                                outputs[3 + k] + i * sizes[k])
+        else:
+            for j in range(sizes[k]):
+                outputs[3 + k][i * sizes[k] + j] = NAN
+    return code
+
+
+cdef int lower_order(const iop_ode_work *w, int64_t order) noexcept nogil:
+    """Integrates with derivatives of this order what could not be integrated with higher ones. Returns the code of that."""
+    cdef iop_ode plain = w.s.ode[0]
+    cdef iop_ode_work v
+    cdef double *memory
+    cdef int code
+    plain.order = order
+    memory = <double *> malloc((<char *> lay_out(&v, &plain, w.n_times, NULL) - <char *> NULL) + sizeof(double))
+    if memory == NULL:
+        return -1
+    lay_out(&v, &plain, w.n_times, memory)
+    begin(&v, &plain, w.n_times)
+    memcpy(v.s.point + 1 + plain.n, w.s.point + 1 + plain.n, plain.p * sizeof(double))
+    v.times = w.times
+    v.value = w.value
+    v.jacobian = w.jacobian if order > 0 else NULL
+    v.hessian = NULL
+    code = iop_ode_solve_times(&v)
+    free(memory)
+    return code
+
+
+cdef void set_nan(int32_t first, int64_t i, double *const *outputs, const int64_t *sizes) noexcept nogil:
+    """All outputs of batch element i from one on."""
+    cdef int64_t j
+    cdef int32_t k
+    for k in range(first, 6):
+        for j in range(sizes[k] if outputs[k] != NULL else 0):
+            outputs[k][i * sizes[k] + j] = NAN
+
+
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
@@ -111,13 +177,22 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef int32_t last = operation.n_inputs - 1
     cdef int64_t n_times = operation.input_sizes[last], i, j, k, at, failed = 0
     cdef iop_ode_work w
+    cdef iop_plan plan
+    cdef const int64_t *sizes = operation.output_sizes
+    cdef bint is_estimated = outputs[3] != NULL or outputs[4] != NULL or outputs[5] != NULL
     cdef int64_t size = (<char *> lay_out(&w, ode, n_times, NULL) - <char *> NULL) // sizeof(double)
-    cdef double *memory = <double *> malloc((size + 1) * sizeof(double))
-    cdef int code = IOP_CONVERGED
+    cdef int64_t q = ode.p + 1, more = sizes[0] + sizes[1] + sizes[2] + (ode.n_outputs + 1) * q * q if is_estimated else 0
+    cdef double *memory = <double *> malloc((size + more + 1) * sizeof(double))
+    cdef int code = IOP_CONVERGED, again
     if memory == NULL:
         return -1
     lay_out(&w, ode, n_times, memory)
     begin(&w, ode, n_times)
+    plan.rows = NULL
+    plan.width = 3 + ode.n_surfaces
+    plan.count = plan.capacity = plan.is_repeated = plan.position = 0
+    if is_estimated:
+        w.stepper.plan = &plan
     for i in range(n_batch):
         at = 1 + ode.n
         for k in range(last):
@@ -125,18 +200,24 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
                 w.s.point[at] = inputs[k][i * input_strides[k] + j]
                 at += 1
         w.times = inputs[last] + i * input_strides[last]
-        w.value = outputs[0] + i * operation.output_sizes[0] if outputs[0] != NULL else NULL
-        w.jacobian = outputs[1] + i * operation.output_sizes[1] if outputs[1] != NULL else NULL
-        w.hessian = outputs[2] + i * operation.output_sizes[2] if outputs[2] != NULL else NULL
+        set_targets(&w, i, outputs, sizes)
+        plan.count = 0
         code = iop_ode_solve_times(&w)
+        if code == IOP_CONVERGED and is_estimated:
+            again = estimate(&w, memory + size, i, outputs, sizes)
+            code = again if again < 0 else code
+        elif ode.order > 0 and (code == IOP_UNDEFINED or code == IOP_BLOW_UP or code == IOP_STEP_TOO_SMALL):
+            # A sensitivity may be what grows beyond all numbers.
+            set_nan(1, i, outputs, sizes)
+            again = lower_order(&w, 1) if ode.order > 1 else code
+            if again > IOP_CONVERGED:
+                again = lower_order(&w, 0)
+            code = again if again <= IOP_CONVERGED else code
         if code < 0:
             break
         if code != IOP_CONVERGED:
             failed += 1
-            for k in range(6):
-                if outputs[k] != NULL:
-                    for j in range(operation.output_sizes[k]):
-                        outputs[k][i * operation.output_sizes[k] + j] = NAN
+            set_nan(0, i, outputs, sizes)
         if status != NULL:
             status[i] = code
         if stats != NULL:
@@ -148,6 +229,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             stats[5][i] = w.counts.switches
             memcpy(&stats[6][i], &w.stepper.t, sizeof(double))
             stats[7][i] = w.failed_in
+    free(plan.rows)
     free(memory)
     return -1 if code < 0 else failed
 

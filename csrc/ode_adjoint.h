@@ -301,7 +301,7 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
         if ((status = iop_adjoint_back(a, t, next)) != IOP_CONVERGED) return status;
         t = next;
     }
-    if (!iop_finite(m->z, a->flow.size)) return IOP_UNDEFINED;
+    if (!iop_finite(m->z, a->flow.size)) return IOP_DERIVATIVE_UNDEFINED;
     memcpy(a->gradient, m->z + ode->n, ode->p * sizeof(double));
     return IOP_CONVERGED;
 }
@@ -334,6 +334,7 @@ static void iop_adjoint_bind(iop_adjoint *a) {
     m->max_step = ode->max_step;
     m->record = NULL;
     m->surfaces = NULL;
+    m->plan = NULL;
     iop_set_combinations(m);
     a->none.next = INFINITY;
     a->forward->stepper.record = iop_record_step;

@@ -11,7 +11,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED
+        IOP_CONVERGED, IOP_UNDEFINED, IOP_BLOW_UP, IOP_STEP_TOO_SMALL
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -62,6 +62,11 @@ cdef extern from "ode_solve.h" nogil:
     ctypedef struct iop_pair:
         pass
     const iop_pair iop_tsit5, iop_dop853
+    ctypedef struct iop_plan:
+        double *rows
+        int64_t width, count, capacity, is_repeated, position
+    void iop_estimate_errors(int64_t, int64_t, int64_t, int64_t, int64_t, const int64_t *, const double *, const double *, double *,
+                             double *)
     ctypedef struct iop_stepper:
         iop_flow *flow
         const iop_pair *pair
@@ -75,6 +80,7 @@ cdef extern from "ode_solve.h" nogil:
         double *dense
         double *interpolated
         double *power
+        iop_plan *plan
         int (*record)(iop_stepper *, double) noexcept nogil
     ctypedef struct iop_surfaces:
         double *samples

@@ -57,6 +57,8 @@ static int iop_pass_surface(iop_ode_work *w) {
         return IOP_DISCONTINUITY;
     }
     if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
+    if (iop_plan_row(w->stepper.plan, IOP_NEW_REGIMES, w->stepper.t, (double)w->surfaces.follows, w->surfaces.next))
+        return IOP_NO_MEMORY;
     memcpy(iop_surface_regimes(s), w->surfaces.next, s->ode->n_surfaces * sizeof(double));
     s->follows = w->surfaces.follows;
     return IOP_CONVERGED;

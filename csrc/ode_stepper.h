@@ -10,6 +10,7 @@ enum { IOP_NO_MEMORY = -1, IOP_SURFACE = -2 };
 
 typedef struct iop_stepper iop_stepper;
 typedef struct iop_surfaces iop_surfaces;
+typedef struct iop_plan iop_plan;
 
 /* One integration. Vectors of one z unless it says otherwise. */
 struct iop_stepper {
@@ -31,6 +32,7 @@ struct iop_stepper {
     int (*record)(iop_stepper *m, double h);
     void *recorder;
     iop_surfaces *surfaces; /* where the right-hand side changes its form; NULL: nowhere */
+    iop_plan *plan;         /* steps to write down, or to take again; NULL: neither */
 };
 
 /* Prepares what depends on the pair and the length of z alone. */

@@ -7,6 +7,7 @@
 #ifndef IMPLICITOPS_ODE_STEPS_H
 #define IMPLICITOPS_ODE_STEPS_H
 
+#include "ode_estimate.h"
 #include "ode_surfaces.h"
 
 /* First step of Hairer, Norsett and Wanner (Solving Ordinary Differential Equations I, section II.4). */
@@ -119,6 +120,40 @@ static double iop_next_step(iop_stepper *m, double h, double error, int accepted
     return factor * h;
 }
 
+/* Goes on to the end of an accepted step. */
+static void iop_accept_step(iop_stepper *m, double t_new) {
+    double *swapped = m->z;
+    m->t = t_new;
+    m->z = m->z_new;
+    m->z_new = swapped;
+}
+
+/* Takes steps that are written down, each as two halves. */
+static int iop_repeat_halved(iop_stepper *m, double stop, iop_sink *sink) {
+    iop_plan *plan = m->plan;
+    double stiffness;
+    while (plan->position < plan->count) {
+        const double *row = plan->rows + plan->position++ * plan->width;
+        if (row[0] == IOP_NEW_REGIMES) {
+            m->surfaces->follows = row[2] != 0;
+            memcpy(m->surfaces->next, row + 3, (plan->width - 3) * sizeof(double));
+            return IOP_SURFACE;
+        }
+        m->is_stiff = row[0] == IOP_STIFF_STEP;
+        const double ends[2] = {m->t + 0.5 * (row[1] - m->t), row[1]};
+        for (int64_t half = 0; half < 2; half++) {
+            double h = ends[half] - m->t;
+            while (m->t + h > ends[half]) h = nextafter(h, 0);
+            iop_begin_step(m);
+            if (!(iop_try_step(m, h, &stiffness) <= DBL_MAX)) return IOP_UNDEFINED;
+            if (iop_emit_inside(m, sink, h, ends[half], stop, 0)) return IOP_NO_MEMORY;
+            iop_accept_step(m, ends[half]);
+        }
+        if (m->t == stop) return IOP_CONVERGED;
+    }
+    return IOP_UNDEFINED;
+}
+
 /* Integrates from m->t to `stop`, passing on outputs strictly before it. */
 static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
     iop_flow *flow = m->flow;
@@ -126,6 +161,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
     const int64_t size = flow->size;
     int rejected = 0;
     double scale = 1, stiffness = 0;
+    if (m->plan != NULL && m->plan->is_repeated) return iop_repeat_halved(m, stop, sink);
     for (int64_t i = 0; i < flow->primary; i++) scale = fmax(scale, fabs(m->z[i]));
     iop_begin_step(m);
     if (!iop_finite(m->is_stiff ? m->dense : m->stages, size))
@@ -159,6 +195,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         }
         const double t_new = last && met != IOP_MET ? target : m->t + h;
         counts->steps++;
+        if (iop_plan_row(m->plan, m->is_stiff ? IOP_STIFF_STEP : IOP_EXPLICIT_STEP, t_new, 0, NULL)) return IOP_NO_MEMORY;
         if (m->is_stiff) {
             stiffness = iop_power_step(m, h);
         } else if (counts->steps % 4 == 0) {
@@ -175,10 +212,7 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         m->h = next >= 5.9 * h ? fmax(next, m->h) : next;
         rejected = 0;
         iop_choose_method(m, stiffness);
-        m->t = t_new;
-        double *swapped = m->z;
-        m->z = m->z_new;
-        m->z_new = swapped;
+        iop_accept_step(m, t_new);
         if (met == IOP_MET || met == IOP_CALM) return IOP_SURFACE;
         if (t_new == stop) return IOP_CONVERGED;
         const int tried = m->method == IOP_ODE_AUTO && !m->is_stiff && m->suspicion >= m->patience;

@@ -5,7 +5,7 @@ verification that the point is a root, derivatives of the root).
 """
 
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, exp2, fabs, fmax, fmin, isfinite, isinf, isnan
+from libc.math cimport INFINITY, NAN, exp2, fabs, floor, fmax, fmin, isfinite, isinf, isnan, ldexp
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy

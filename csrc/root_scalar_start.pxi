@@ -17,21 +17,21 @@ cdef void start(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept n
         root.start.block(n, w.stride, theta, w.out, root.start.ctx)
         given = w.out
     iop_root_order_ends(n, given, given + w.stride, w.lower, w.upper, w.code)
-    take_guess(root, w, n, given + 2 * w.stride)
+    if root.start_kind != IOP_START_BRACKET:
+        take_guess(root, w, n, given + 2 * w.stride)
     if root.start_kind == IOP_START_GUESS:
         start_from_guess(root, w, n)
         search(root, w, n)
     elif start_from_bracket(root, w, n) > 0:
+        if root.start_kind == IOP_START_BRACKET:
+            for i in range(n):
+                w.guess[i] = NAN
         search(root, w, n)
 
 
 cdef void take_guess(const iop_root_scalar *root, Workspace *w, int64_t n, const double *given) noexcept nogil:
-    """Guess of every lane, NaN if there is none; a guess beside its bracket is refused, not moved."""
+    """Guess of every lane; one beside its bracket is refused, not moved."""
     cdef int64_t i
-    if root.start_kind == IOP_START_BRACKET:
-        for i in range(n):
-            w.guess[i] = NAN
-        return
     memcpy(w.guess, given, n * sizeof(double))
     for i in range(n):
         if w.code[i] == IOP_PENDING and not (
@@ -234,8 +234,12 @@ cdef inline double search_point(double lower, double upper, double guess, double
 
 
 cdef inline double scaled(double unit, double exponent) noexcept nogil:
-    """unit * 2**exponent, at most the largest number; in two parts, since neither factor need be near one."""
-    return fmin(unit * exp2(0.5 * exponent) * exp2(0.5 * exponent), DBL_MAX)
+    """unit * 2**exponent, at most the largest number."""
+    cdef double whole
+    if fabs(exponent) <= 1000:
+        return fmin(unit * exp2(exponent), DBL_MAX)
+    whole = floor(exponent)  # 2**exponent alone would overflow, the product need not
+    return fmin(ldexp(unit * exp2(exponent - whole), <int> whole), DBL_MAX)
 
 
 cdef inline double search_exponent(int64_t k, bint fine, bint half_line) noexcept nogil:
@@ -243,8 +247,8 @@ cdef inline double search_exponent(int64_t k, bint fine, bint half_line) noexcep
     if fine:
         return 0.125 * (k + 1) if half_line else 0.125 * (k + 1) - 12
     if half_line:
-        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 2046.0)
-    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 2046.0)
+        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 2100.0)
+    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 2100.0)
 
 
 cdef void search(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
@@ -273,7 +277,7 @@ cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *la
     cdef int64_t i, k, pending = 0, n_points = 200 if fine else 27
     cdef int side
     cdef bint half_line
-    cdef double x, value
+    cdef double x, value, half, full
     cdef double *f = w.out + IOP_F * w.stride
     cdef double *fx = w.out + IOP_FX * w.stride
     cdef double points[IOP_ROW]
@@ -297,13 +301,13 @@ cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *la
             lacking[i] = False
         pending += lacking[i]
     for k in range(n_points):
+        half, full = search_exponent(k, fine, True), search_exponent(k, fine, False)
         for side in range(2):
             if pending == 0:
                 return 0
             for i in range(n):
                 half_line = isfinite(w.lower[i]) or isfinite(w.upper[i])
-                points[i] = search_point(w.lower[i], w.upper[i], w.guess[i],
-                                         search_exponent(k, fine, half_line), side == 0)
+                points[i] = search_point(w.lower[i], w.upper[i], w.guess[i], half if half_line else full, side == 0)
             evaluate_at(&root.residual, w, n, points)
             for i in range(n):
                 x = points[i]

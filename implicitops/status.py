@@ -184,7 +184,8 @@ class Solution:
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
     status_code : int32 ndarray (...), codes of :class:`Status`
     error_estimate : ndarray of the shape of ``value``, or None where the method has none
-        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``.
+        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``; an
+        ``ODE`` has one where derivatives are asked for as well.
     stats : mapping of a counter's name to an int64 ndarray (...)
     time_derivative : ndarray of the shape of ``value``, or None
         Derivative of each row with respect to its own output time, along with the Jacobian of an ODE.

@@ -13,7 +13,7 @@ import numpy as np
 
 from implicitops.backends import failure_journal
 from implicitops.backends.marked_nan import SOLVES
-from implicitops.backends.numpy import listed, place_counters
+from implicitops.backends.numpy import arguments_text, place_counters
 from implicitops.backends.places import place
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
@@ -47,8 +47,7 @@ class Failure:
     reason: str = ""
 
     def __str__(self) -> str:
-        listing = ", ".join(f"{name}={listed(value)}" for name, value in self.parameters.items())
-        return f"at {listing}: {self.reason or self.status.value} ({self.status!r})"
+        return f"at {arguments_text(self.parameters)}: {self.reason or self.status.value} ({self.status!r})"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
 from implicitops.problems.reasons import reason
+from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
 _FLOAT64 = np.dtype(np.float64)
@@ -119,7 +120,8 @@ def solve(
         cause = getattr(kernel.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
-            _failure_message(problem, signature, solution, batch, inputs, strides, failed, places) + quoted, solution
+            _failure_message(problem, signature, solution, batch, inputs, strides, failed, places, arguments) + quoted,
+            solution,
         ) from cause
     return solution
 
@@ -185,8 +187,7 @@ def as_batch(
     try:
         batch = np.broadcast_shapes(*leading)
     except ValueError:
-        listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, leading))
-        raise ArgumentError(f"the batch shapes must broadcast; got {listing}.") from None
+        raise ArgumentError(batch_rule(names, [array.shape for array in arrays], shapes)) from None
     inputs, strides = [], []
     for array, lead, shape in zip(arrays, leading, shapes):
         size = math.prod(shape)
@@ -203,10 +204,9 @@ def _as_single(arguments: Sequence[Any], shapes: Sequence[Shape]) -> list[np.nda
     """Arrays of arguments that are one batch element as they come, which the most frequent call is; else None."""
     arrays, length = [], None
     for argument, shape in zip(arguments, shapes):
-        try:
-            array = np.asarray(argument)
-        except ValueError:
+        if not is_plain(argument):
             return None
+        array = np.asarray(argument)
         if array.shape != shape:
             if shape[:1] != (FREE,) or array.ndim != len(shape) or array.shape[1:] != shape[1:]:
                 return None
@@ -231,6 +231,12 @@ def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | 
     return next(lengths, None)
 
 
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a solve as an error quotes them, but for the ends of an interval that has none."""
+    shown = {name: x for name, x in arguments.items() if not (name in ("lower", "upper") and np.all(np.isinf(x)))}
+    return ", ".join(f"{name}={listed(value)}" for name, value in shown.items())
+
+
 def listed(value: Any) -> str:
     """A parameter's value as an error quotes it: a few numbers of a long array."""
     array = np.asarray(value)
@@ -245,8 +251,13 @@ def listed(value: Any) -> str:
 def _require_one_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape], names: Sequence[str]) -> None:
     lengths = {name: a.shape[a.ndim - len(s)] for a, s, name in zip(arrays, shapes, names) if s[:1] == (FREE,)}
     if len(set(lengths.values())) > 1:
-        listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ArgumentError(f"these must have the same length, one entry for each output time; got {listing}.")
+        raise ArgumentError(length_rule(lengths))
+
+
+def length_rule(lengths: Mapping[str, Any]) -> str:
+    """What is said of free axes, by the name of the argument, of different lengths."""
+    listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    return f"these must have the same length, one entry for each output time; got the lengths {listing}."
 
 
 def _without_time(
@@ -261,39 +272,42 @@ def _without_time(
 
 
 def as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
-    """Argument as a float64 array whose last axes are what ``shape`` says, or ArgumentError."""
+    """Argument as a float64 array whose last axes are what ``shape`` says, NaN where masked, or ArgumentError."""
     try:
-        array = np.asarray(argument)
-    except ValueError as error:
-        raise ArgumentError(f"{name} must be numeric; NumPy cannot make an array of it: {error}.") from None
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(
-            f"{name} must be real numbers; got dtype {array.dtype}, shape {array.shape}: {argument!r:.80}. "
-            "Convert it to float64 first."
-        )
-    core = array.shape[array.ndim - len(shape) :] if array.ndim >= len(shape) else None
-    if shape[:1] == (FREE,) and (core is None or core[1:] != shape[1:]):
-        got = f"the number {argument!r:.80}: write [{argument!r:.80}]" if array.ndim == 0 else f"shape {array.shape}"
-        raise ArgumentError(f"{name} must be {free_rule(shape)}; got {got}.")
-    if shape and shape[0] != FREE and core != tuple(shape):
-        raise ArgumentError(
-            f"{name} is a vector parameter: its last axis must have length {shape[-1]}; got shape {array.shape}."
-        )
+        array = real_array(argument)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{name} must be real numbers; {error}.") from None
+    if not fits(array.shape, shape):
+        is_number = array.ndim == 0 and shape[:1] == (FREE,)
+        write = f"the number {argument!r:.80}: write [{argument!r:.80}]" if is_number else f"shape {array.shape}"
+        raise ArgumentError(f"{name}: {core_rule(shape)}; got {write}.")
     return array.astype(np.float64, copy=False)
 
 
-def free_rule(shape: Shape) -> str:
-    """What an argument with a free axis must look like."""
-    if len(shape) == 1:
-        return "1-D, of any length (axes before the last are a batch)"
-    return f"an array whose last axes are {shape[1:]} after one of any length"
+def fits(given: Sequence[int | None], core: Shape) -> bool:
+    """Whether an array of a shape, None where a length is not known, has the trailing axes that an input must have."""
+    trailing = given[len(given) - len(core) :] if len(given) >= len(core) else None
+    return trailing is not None and all(n in (None, c) or c == FREE for n, c in zip(trailing, core))
 
 
 def core_rule(shape: Shape) -> str:
     """What the trailing axes of an input must be."""
     if shape[:1] == (FREE,):
-        return f"it must be {free_rule(shape)}"
+        if len(shape) == 1:
+            return "it must be 1-D, of any length (axes before the last are a batch)"
+        return f"it must be an array whose last axes are {shape[1:]} after one of any length"
     return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
+
+
+def batch_rule(names: Sequence[str], shapes: Sequence[Sequence[Any]], cores: Sequence[Shape]) -> str:
+    """What is said of arguments whose batch shapes do not broadcast: whole shapes, and what of each is no batch."""
+    parts = []
+    for name, shape, core in zip(names, shapes, cores):
+        whole = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+        lead = shape[: len(shape) - len(core)]
+        batch = f"({', '.join(map(str, lead))}{',' if len(lead) == 1 else ''})"
+        parts.append(f"{name} of shape {whole}" + (f" with the batch shape {batch}" if core else ""))
+    return f"the batch shapes must broadcast; got {', '.join(parts)}."
 
 
 def _bad_derivative(problem: Problem, solution: Solution, flat: int, status: Status, n: int) -> str:
@@ -329,6 +343,7 @@ def _failure_message(
     strides: Sequence[int],
     failed: int,
     places: Mapping[str, np.ndarray],
+    arguments: Sequence[Any],
 ) -> str:
     flat = int(np.flatnonzero(np.ravel(solution.status_code) != 0)[0])
     shapes = signature.input_shapes
@@ -337,8 +352,10 @@ def _failure_message(
         array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
         for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(signature.input_names, values))
+    listing = arguments_text(dict(zip(signature.input_names, values)))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
+    if status is Status.INVALID_INPUT:
+        listing += _missing(signature.input_names, values, arguments)
     if status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE):
         listing += f" (the {_bad_derivative(problem, solution, flat, status, math.prod(batch))})"
     counters = {name: int(counter[flat]) for name, counter in places.items()}
@@ -351,3 +368,10 @@ def _failure_message(
         f"{listing}: {why}. Use solve(..., throw=False) or on_failure='nan' to get NaN "
         "and the status of each."
     )
+
+
+def _missing(names: Sequence[str], values: Sequence[np.ndarray], arguments: Sequence[Any]) -> str:
+    """Which of an element's numbers are NaN because they were masked or NA."""
+    pairs = zip(names, values, arguments)
+    found = [name for name, value, given in pairs if np.isnan(value).any() and is_missing_somewhere(given)]
+    return f" ({', '.join(found)} masked or NA there, which counts as NaN)" if found else ""

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 import sympy as sp
 
 from implicitops.codegen import differentiate
+from implicitops.codegen.stable_form import stable_form
 
 
 def gradient(expression: sp.Expr, symbols: Iterable[sp.Symbol]) -> tuple[sp.Expr, ...]:
     """Partial derivatives of one expression with respect to several Symbols."""
-    return tuple(differentiate(expression, symbol) for symbol in symbols)
+    stable = stable_form(expression)
+    return tuple(differentiate(stable, symbol) for symbol in symbols)
 
 
 def rounding_scale(expression: sp.Expr) -> sp.Expr:
@@ -21,8 +23,12 @@ def rounding_scale(expression: sp.Expr) -> sp.Expr:
     products; a function's value counts as exact, and so does the difference of two numbers as a factor: near a
     double root, (a - x)*(b - x) is far more accurate than its expansion.
     """
+    return _scale_of_sum(stable_form(expression))
+
+
+def _scale_of_sum(expression: sp.Expr) -> sp.Expr:
     if expression.is_Add:
-        return sp.Add(*(rounding_scale(term) for term in expression.args))
+        return sp.Add(*(_scale_of_sum(term) for term in expression.args))
     if expression.is_Mul:
         return sp.Mul(*(_factor_scale(factor) for factor in expression.args))
     return _factor_scale(expression)
@@ -32,7 +38,7 @@ def _factor_scale(factor: sp.Expr) -> sp.Expr:
     if factor.is_Pow and factor.exp.is_Integer and factor.exp > 0:
         return _factor_scale(factor.base) ** factor.exp
     if factor.is_Add and not (len(factor.args) == 2 and all(_is_exact(term) for term in factor.args)):
-        return rounding_scale(factor)
+        return _scale_of_sum(factor)
     return sp.Abs(factor)
 
 

@@ -21,7 +21,7 @@ from implicitops.problems.ode import ODE
 
 #: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
 #: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
-ESTIMATED: dict[type, tuple[bool, bool]] = {}
+ESTIMATED: dict[type, tuple[bool, bool]] = {ODE: (True, True)}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Solve(Operation):
         if isinstance(self.problem, External):
             error = error_shape(self.problem, self.derivatives)
         else:
-            error = (0,) if isinstance(self.problem, ODE) else value
+            # The error of an ODE takes a second integration, for which it costs nothing to ask along with derivatives.
+            error = (0,) if isinstance(self.problem, ODE) and self.derivatives == 0 else value
         return (value, first, second, error, *self._derivative_error_shapes(first, second))
 
     def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:
@@ -91,7 +92,8 @@ class Solve(Operation):
         if isinstance(self.problem, External):  # whose derivatives are exact unless they are finite differences
             errors = [error_shape(self.problem, k) if k <= self.derivatives else (0,) for k in (1, 2)]
             return errors[0], errors[1]
-        known = ESTIMATED.get(type(self.problem), (False, False))
+        kinds = type(self.problem).__mro__
+        known = next((ESTIMATED[kind] for kind in kinds if kind in ESTIMATED), (False, False))
         return first if known[0] else (0,), second if known[1] else (0,)
 
     def vjp(self) -> Program:

@@ -16,6 +16,7 @@ from sympy.logic.boolalg import Boolean
 from implicitops.codegen import Bundle, UnsupportedExpressionError, differentiate
 from implicitops.codegen.functions import OPEN
 from implicitops.codegen.real_form import real_form
+from implicitops.codegen.stable_form import stable_form
 from implicitops.codegen.unsupported import expanded
 
 #: Functions whose value may be a number where an argument is NaN.
@@ -47,6 +48,12 @@ class Tape:
         """
         known = self._known.get(expression)
         if known is None:
+            known = self._known[expression] = self._write(stable_form(expression))
+        return known
+
+    def _write(self, expression: sp.Expr) -> sp.Expr:
+        known = self._known.get(expression)
+        if known is None:
             known = self._known[expression] = self._add(expression)
         return known
 
@@ -58,7 +65,7 @@ class Tape:
         # A Piecewise is one definition, differentiated piece by piece: the chain rule through its pieces would
         # multiply a piece that is undefined here by the zero that switches it off.
         if not any(map(_is_condition, expression.args)):
-            expression = expression.func(*(self.add(argument) for argument in expression.args))
+            expression = expression.func(*(self._write(argument) for argument in expression.args))
         if expression.is_Atom:
             return expression
         symbol = self._symbols.get(expression)
@@ -78,7 +85,7 @@ class Tape:
         found = self._partials.get((symbol, argument))
         if found is None:
             try:
-                found = self.add(self._partial(self.definitions[symbol], argument))
+                found = self._write(self._partial(self.definitions[symbol], argument))
             except UnsupportedExpressionError as error:
                 raise error.rewritten(lambda item: expanded(item, self.definitions)) from None
             self._partials[symbol, argument] = found

@@ -301,6 +301,7 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
     UnsupportedExpressionError : an output has no real-valued machine code
     """
     from .real_form import real_form
+    from .stable_form import stable_form
 
     expressions = [real_form(sp.sympify(output)) for output in bundle.outputs]
     inputs: dict[sp.Expr, Value] = {
@@ -310,6 +311,7 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
         definitions = {symbol: real_form(expression) for symbol, expression in bundle.definitions}
         reduced = expressions
     else:
+        expressions = [stable_form(expression) for expression in expressions]
         abbreviations = sp.numbered_symbols("common", cls=sp.Dummy)
         replacements, reduced = sp.cse(expressions, symbols=abbreviations, order="none", list=True)
         definitions = dict(replacements)

@@ -21,6 +21,9 @@ METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 #: entries of the Jacobian, which the processor does in vectors, and compile in less time.
 STRAIGHT = 64
 
+#: Derivatives have to be finite; their errors are what the tolerances ask for (``IOP_JUDGED_FINITE``).
+FINITE = 2
+
 #: Solves that keep a thread busy for about a tenth of a millisecond.
 GRAIN = 4
 
@@ -77,7 +80,7 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
     )
     outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes
     inputs = sizes(operation.input_shapes)
-    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=not adjoint)
+    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=0 if adjoint else FINITE)
 
 
 def _map(bundles: MapBundles, key: str, order: int, by_parameters: int) -> Any:

@@ -377,14 +377,15 @@ class ProblemWithUnknowns(Problem):
     def _with_placeholders(self, **given: bool) -> Self:
         """Same problem with Symbols for the start values that are given, and without the others."""
 
-        def make() -> Self:
+        def make() -> Any:
             names = tuple(f"guess{k}" for k in range(len(self.unknowns))) if self.is_vector else ("guess",)
             symbols = {"guess": names, "bracket": ("lower", "upper")}
             return self.replaced(
                 **{name: tuple(map(sp.Symbol, symbols[name])) if is_given else None for name, is_given in given.items()}
             )
 
-        return self._cached("_with_" + "_".join(name for name, is_given in given.items() if is_given), make)
+        found: Self = self._cached("_with_" + "_".join(name for name, is_given in given.items() if is_given), make)
+        return found
 
     def _start_arguments(self, guess: Any, bracket: Sequence[Any] | None = None) -> tuple[Any, ...]:
         if self.is_vector:

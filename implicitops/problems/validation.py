@@ -7,8 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
+from implicitops.real_arrays import is_missing_somewhere
 from implicitops.status import ProblemError
 
 
@@ -46,6 +48,8 @@ def as_expression(value: Any, role: str) -> sp.Expr:
             f"{role} must be a SymPy expression; got the string {value!r}. "
             "Build it from Symbols, or parse it yourself with sympy.sympify."
         )
+    if isinstance(value, np.ma.MaskedArray):
+        raise ProblemError(f"{role} must be a SymPy expression; got {value!r:.80}, which is masked: it has no value.")
     if isinstance(value, sp.Equality):
         return as_expression(value.lhs - value.rhs, role)
     try:
@@ -166,6 +170,8 @@ def as_times(times: Any) -> tuple[float, ...]:
         or getattr(times, "ndim", 1) != 1
     ):
         raise ProblemError(f"times must be a flat sequence of numbers; got {times!r:.200}.")
+    if is_missing_somewhere(times):
+        raise ProblemError(f"times has masked or missing entries, which are no times: {times!r:.200}. Leave them out.")
     values = tuple(_as_time(value) for value in times)
     if not values:
         raise ProblemError("times is empty. Give at least one output time, or leave it out and give times= with calls.")

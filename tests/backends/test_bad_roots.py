@@ -45,17 +45,12 @@ BAD = [
 ]
 GOOD = (iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p)), 4.0, Status.CONVERGED)
 TABLE = [*BAD, GOOD]
-WANTED = [status.name for _, _, status in TABLE]
 
 
-def names(codes):
-    return [Status.from_code(int(np.ravel(code)[0])).name for code in codes]
-
-
-def assert_as_wanted(values, codes, gradients):
-    assert names(codes) == WANTED
+def assert_as_wanted(values, codes, gradients, table=TABLE):
+    assert [Status.from_code(int(np.ravel(code)[0])).name for code in codes] == [status.name for *_, status in table]
     for found in (values, gradients):
-        assert [bool(np.isnan(v).any()) for v in found] == [True] * len(BAD) + [False]
+        assert [bool(np.isnan(v).any()) for v in found] == [True] * (len(table) - 1) + [False]
 
 
 def test_numpy():
@@ -77,9 +72,9 @@ def test_theano(linker):
     assert_as_wanted(found[:n], found[n : 2 * n], found[2 * n :])
 
 
-def all_of_tensorflow(tf, vectors):
+def all_of_tensorflow(tf, table, vectors):
     values, codes, gradients = [], [], []
-    for (problem, _, _), v in zip(TABLE, vectors):
+    for (problem, _, _), v in zip(table, vectors):
         with tf.GradientTape() as tape:
             tape.watch(v)
             value, code = problem.op("tensorflow", status=True)(v)
@@ -96,19 +91,20 @@ ROUTES = ["eager", "graph", "custom call", "custom call for each element", "Pyth
 @pytest.mark.parametrize("route", ROUTES)
 def test_tensorflow(route, monkeypatch):
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
-    from implicitops.backends import tensorflow_op, tensorflow_python
+    from implicitops.backends import tensorflow, tensorflow_op, tensorflow_python  # noqa: F401  loads the op
 
     if route.startswith("Python"):
         monkeypatch.setattr(tensorflow_op, "_maker", lambda: tensorflow_python.make)
-        monkeypatch.setattr(tensorflow_op, "library", lambda: None)
-    vectors = [tf.constant([value], tf.float64) for _, value, _ in TABLE]
+    # The loop around the custom call, which takes long to compile, does not look at the problem.
+    table = [*BAD[::3], GOOD] if route.endswith("each element") else TABLE
+    vectors = [tf.constant([value], tf.float64) for _, value, _ in table]
     size = None if route.endswith("each element") else 1
 
     def run(*vectors):
-        return all_of_tensorflow(tf, vectors)
+        return all_of_tensorflow(tf, table, vectors)
 
     if route not in ("eager", "Python"):
-        spec = [tf.TensorSpec([size], tf.float64)] * len(TABLE)
+        spec = [tf.TensorSpec([size], tf.float64)] * len(table)
         jit = True if route.startswith("custom") else None
         run = tf.function(run, jit_compile=jit, autograph=False, input_signature=spec)
-    assert_as_wanted(*run(*vectors))
+    assert_as_wanted(*run(*vectors), table)

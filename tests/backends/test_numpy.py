@@ -91,18 +91,6 @@ class TestKinds:
     def test_single_precision_is_widened_before_the_solve(self):
         assert SQUARE_ROOT(np.float32(0.1)) == SQUARE_ROOT(float(np.float32(0.1)))
 
-    @pytest.mark.parametrize(
-        "argument",
-        [1j, np.array([1 + 0j]), "2.0", np.array(["2"]), None, {}, object(), np.array([1.0, None], dtype=object)],
-    )
-    def test_what_is_not_a_real_number_is_refused(self, argument):
-        with pytest.raises(ArgumentError, match=r"p must be real numbers; got dtype .* Convert it to float64 first"):
-            SQUARE_ROOT(argument)
-
-    def test_ragged_list_is_refused(self):
-        with pytest.raises(ArgumentError, match="p must be"):
-            SQUARE_ROOT(np.array([[1.0], [1.0, 2.0]], dtype=object))
-
     def test_memory_layout_does_not_matter(self):
         values = np.arange(1.0, 25.0).reshape(4, 6)
         expected = SQUARE_ROOT(values)
@@ -162,14 +150,14 @@ class TestNames:
             SCALED(1.0, 2.0, p=1.0)
 
     def test_batches_that_do_not_broadcast(self):
-        with pytest.raises(ArgumentError, match=r"must broadcast; got p \(3,\), q \(2,\)"):
+        with pytest.raises(ArgumentError, match=r"must broadcast; got p of shape \(3,\), q of shape \(2,\)"):
             SCALED(np.ones(3), np.ones(2))
-        with pytest.raises(ArgumentError, match=r"must broadcast; got c \(2,\), p \(4,\)"):
+        with pytest.raises(ArgumentError, match=r"got c of shape \(2, 3\) with the batch shape \(2,\), p of"):
             CUBIC(np.ones((2, 3)), np.ones(4))
 
     @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (4,), (0,)])
     def test_vector_parameter_of_the_wrong_length(self, shape):
-        with pytest.raises(ArgumentError, match="c is a vector parameter: its last axis must have length 3; got shape"):
+        with pytest.raises(ArgumentError, match="c: the last axis must have length 3; got shape"):
             CUBIC(np.ones(shape), 1.0)
 
     @pytest.mark.parametrize("derivatives", [3, -1, True, "1", None, 1.5])

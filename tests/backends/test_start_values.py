@@ -155,6 +155,15 @@ def test_status_and_failures_are_those_of_the_start_that_was_given():
     assert np.isnan(found.first[0].parameters["guess"])
 
 
+def test_errors_quote_the_start_values_that_were_given():
+    with pytest.raises(iop.SolveError, match=r"guess=guess\) failed at p=4, guess=nan: the guess is not a finite"):
+        ROOT(4.0, guess=np.nan)
+    with pytest.raises(iop.SolveError, match=r"failed at p=-4, lower=0, upper=3, guess=1: no sign change"):
+        ROOT(-4.0, guess=1.0, bracket=(0, 3))
+    with pytest.raises(iop.SolveError, match=r"failed at p=4, guess=\[1.0, inf\]: the guess is not a finite"):
+        ALL["system"](4.0, guess=[1.0, np.inf])
+
+
 def test_a_problem_without_start_values_says_so():
     with pytest.raises(ArgumentError, match="unknown keyword 'guess'"):
         iop.Integral(x * p, (x, 0, 1), [p])(1.0, guess=2.0)

@@ -243,16 +243,6 @@ def test_batch_of_unknown_size_broadcasts_and_has_forward_mode_and_vectorised_ma
     np.testing.assert_array_equal(mapped, solution.value[0])
 
 
-def test_rank_or_number_of_times_that_xla_does_not_know_is_an_error_that_says_what_to_do():
-    root, decay = OPEN["bracket"], iop.ODE({x: -k * x}, [k], initial={x: 1})
-    with pytest.raises(iop.ArgumentError, match=r"rank of p is known .*Call tf\.ensure_shape on the argument"):
-        tf.function(root, jit_compile=True, input_signature=[tf.TensorSpec(None, tf.float64)])(np.ones(2))
-    with pytest.raises(iop.ArgumentError, match=r"the length of times is not known .*Call tf\.ensure_shape"):
-        tf.function(lambda v: decay(1.0, times=v), jit_compile=True, input_signature=MANY)(np.ones(2))
-    rates = tf.function(lambda v: decay(v, times=[1.0]), jit_compile=True, input_signature=MANY)(np.ones(2))
-    np.testing.assert_array_equal(rates, decay(np.ones(2), times=[1.0]))
-
-
 def test_graph_for_another_device_is_refused_when_it_is_made():
     root = iop.Root(x**2 - p, x, [p], bracket=(0, 1 + p))
 

@@ -10,19 +10,40 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.functions import RealFunction, mpmath_name
+
 from ..unsupported import UnsupportedDerivativeError
-from . import bessel, elementary, error, gamma, integrals, steps
+from . import bessel, elementary, error, gamma, incomplete_gamma, integrals, logistic, normal, removable, steps
 from .row import Refusal, Row
 
-__all__ = ["FUNCTIONS", "OPEN", "Refusal", "Row", "partial", "row_of"]
+__all__ = ["FUNCTIONS", "MPMATH", "OPEN", "Refusal", "Row", "partial", "row_of"]
 
 #: What stands for an operation that is still to be carried out, or for a function that is known by its series alone.
 OPEN = (sp.Derivative, sp.Subs, sp.Integral, sp.Sum, sp.Product, sp.Limit, sp.hyper, sp.meijerg)
 
 #: Every row by its class.
 FUNCTIONS: dict[type, Row] = {
-    row.kind: row for family in (elementary, steps, error, gamma, bessel, integrals) for row in family.ROWS
+    row.kind: row
+    for family in (
+        elementary,
+        steps,
+        error,
+        gamma,
+        incomplete_gamma,
+        bessel,
+        integrals,
+        logistic,
+        normal,
+        removable,
+    )
+    for row in family.ROWS
 }
+
+#: Modules for ``sympy.lambdify``: our own functions under the names that they have in code for mpmath, and mpmath.
+MPMATH: list[Any] = [
+    {mpmath_name(kind): row.reference for kind, row in FUNCTIONS.items() if issubclass(kind, RealFunction)},
+    "mpmath",
+]
 
 
 def row_of(kind: type) -> Row | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
+from implicitops.functions import RealFunction
+
 from ..emitter import Value
-from .row import Handler, Refusal, Row, at, scipy_output
+from .row import HIGHEST, NOT_A_NUMBER, TOO_HIGH, Handler, Refusal, Row, at, derivative, scipy_output
 
 if TYPE_CHECKING:
     from ..printer import Printer
@@ -26,44 +28,74 @@ def _bessel(general: str, special: dict[int, str]) -> Handler:
     return handler
 
 
-_ORDER = Refusal("Its order must then be a number, or the derivative with respect to it not be asked for.")
-_HALF = sp.S.Half
-_POINTS = ((0.0, 0.7), (1.0, 2.5), (0.3, 1e-3), (2.7, 4.1), (0.5, 40.0), (30.5, 12.0))
+class besselj_by_order(RealFunction):
+    """The n-th derivative of besselj(order, x) by the order: besselj_by_order(n, order, x)."""
+
+    nargs = 3
+
+
+class bessely_by_order(RealFunction):
+    """The n-th derivative of bessely(order, x) by the order: bessely_by_order(n, order, x)."""
+
+    nargs = 3
+
+
+class besseli_by_order(RealFunction):
+    """The n-th derivative of besseli(order, x) by the order: besseli_by_order(n, order, x)."""
+
+    nargs = 3
+
+
+class besselk_by_order(RealFunction):
+    """The n-th derivative of besselk(order, x) by the order: besselk_by_order(n, order, x)."""
+
+    nargs = 3
+
+
+_POINTS = ((0.0, 0.7), (1.0, 2.5), (0.3, 1e-3), (2.7, 4.1), (0.5, 40.0), (30.5, 12.0), (-1.6, 0.9))
 _RTOL = (1e-13, 1e-12, 1e-11)
 
+
+def _rows(function: Any, by_order: Any, emit: Handler, below: int, above: int) -> tuple[Row, Row]:
+    """A Bessel function, whose slope is (below f(order - 1) + above f(order + 1)) / 2, and its derivatives by order."""
+    reference = getattr(mpmath, function.__name__)
+
+    def by_argument(kind: Any) -> Any:
+        def slope(*args: sp.Expr) -> sp.Expr:
+            *whole, order, x = args
+            return (below * kind(*whole, order - 1, x) + above * kind(*whole, order + 1, x)) * sp.S.Half
+
+        return slope
+
+    def by_order_again(n: sp.Expr, order: sp.Expr, x: sp.Expr) -> sp.Expr | Refusal:
+        return by_order(n + 1, order, x) if n < HIGHEST else TOO_HIGH
+
+    return (
+        Row(
+            function,
+            emit,
+            (lambda order, x: by_order(1, order, x), by_argument(function)),
+            reference,
+            _POINTS,
+            rtol=_RTOL,
+        ),
+        Row(
+            by_order,
+            derivative(function.__name__, 2),
+            (NOT_A_NUMBER, by_order_again, by_argument(by_order)),
+            lambda n, order, x: mpmath.diff(lambda moved: reference(moved, x), order, int(n)),
+            ((1, 2.7, 4.1),),
+            whole=(0,),
+            rtol=_RTOL,
+        ),
+    )
+
+
 ROWS = (
-    Row(
-        sp.besselj,
-        _bessel("jv", {0: "j0", 1: "j1"}),
-        (_ORDER, lambda n, x: (sp.besselj(n - 1, x) - sp.besselj(n + 1, x)) * _HALF),
-        mpmath.besselj,
-        _POINTS,
-        rtol=_RTOL,
-    ),
-    Row(
-        sp.bessely,
-        _bessel("yv", {0: "y0", 1: "y1"}),
-        (_ORDER, lambda n, x: (sp.bessely(n - 1, x) - sp.bessely(n + 1, x)) * _HALF),
-        mpmath.bessely,
-        _POINTS,
-        rtol=_RTOL,
-    ),
-    Row(
-        sp.besseli,
-        _bessel("iv", {0: "i0", 1: "i1"}),
-        (_ORDER, lambda n, x: (sp.besseli(n - 1, x) + sp.besseli(n + 1, x)) * _HALF),
-        mpmath.besseli,
-        _POINTS,
-        rtol=_RTOL,
-    ),
-    Row(
-        sp.besselk,
-        _bessel("kv", {0: "k0", 1: "k1"}),
-        (_ORDER, lambda n, x: -(sp.besselk(n - 1, x) + sp.besselk(n + 1, x)) * _HALF),
-        mpmath.besselk,
-        _POINTS,
-        rtol=_RTOL,
-    ),
+    *_rows(sp.besselj, besselj_by_order, _bessel("jv", {0: "j0", 1: "j1"}), 1, -1),
+    *_rows(sp.bessely, bessely_by_order, _bessel("yv", {0: "y0", 1: "y1"}), 1, -1),
+    *_rows(sp.besseli, besseli_by_order, _bessel("iv", {0: "i0", 1: "i1"}), 1, 1),
+    *_rows(sp.besselk, besselk_by_order, _bessel("kv", {0: "k0", 1: "k1"}), -1, -1),
     Row(sp.airyai, scipy_output("airy", 4, 0), None, mpmath.airyai, at(-9.5, -0.4, 0.3, 3.1, 12.0), rtol=_RTOL),
     Row(
         sp.airyaiprime,

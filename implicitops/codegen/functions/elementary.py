@@ -9,7 +9,10 @@ import mpmath
 import sympy as sp
 from sympy.codegen import cfunctions
 
+from implicitops.functions import RealFunction
+
 from ..emitter import Value
+from ..inner_functions import sinc_derivative
 from ..rewriting import emit_log
 from .row import Row, at, computed, of_reciprocal, plain, reciprocal
 
@@ -31,14 +34,48 @@ def _acot(printer: Printer, x: Value) -> Value:
     return x.equals(0.0).where(math.pi / 2, printer.call("atan", 1.0 / x))
 
 
-def _hypot_partial(position: int):  # type: ignore[no-untyped-def]
-    return lambda x, y: (x, y)[position] / cfunctions.hypot(x, y)
+def _asec(printer: Printer, x: Value) -> Value:
+    # Of the distance from 1: the arc cosine of 1/x would lose half of the digits near 1.
+    angle = printer.call("atan", printer.emitter.sqrt((abs(x) - 1.0) * (abs(x) + 1.0)))
+    return (x < 0.0).where(math.pi - angle, angle)
+
+
+def _acsc(printer: Printer, x: Value) -> Value:
+    size = abs(x)
+    near_one = printer.call("atan", 1.0 / printer.emitter.sqrt((size - 1.0) * (size + 1.0)))
+    return printer.emitter.copysign((size < 2.0).where(near_one, printer.call("asin", 1.0 / size)), x)
+
+
+def _acoth(printer: Printer, x: Value) -> Value:
+    half = 0.5 * printer.call("log1p", 2.0 / (abs(x) - 1.0))
+    return printer.emitter.copysign(half, x)
+
+
+def _asech(printer: Printer, x: Value) -> Value:
+    excess = (1.0 - x) / x  # of 1/x beyond 1
+    near_one = printer.call("log1p", excess + printer.emitter.sqrt(excess * (excess + 2.0)))
+    return (x > 0.5).where(near_one, printer.call("acosh", 1.0 / x))
+
+
+def _one_less_square(x: sp.Expr) -> sp.Expr:
+    return 1 - x**2
+
+
+def _square_less_one(x: sp.Expr) -> sp.Expr:
+    return x**2 - 1
+
+
+class direction(RealFunction):
+    """x / hypot(x, y), whose own derivatives would cancel where one of the two is small: direction(x, y)."""
+
+    nargs = 2
 
 
 _LINE = at(-12.5, -2.3, -1e-3, 0.4, 1.7, 9.25)
-_UNIT = at(-0.95, -0.3, 1e-3, 0.6, 0.99)
-_BEYOND_ONE = at(1.05, 1.7, 30.0)
-_OUTSIDE = at(-30.0, -1.2, 1.05, 1.7, 30.0)
+_TAILS = at(-20.0, -10.0, -0.8, -1e-3, 0.4, 0.9, 10.0, 15.0, 19.0, 20.0)
+_UNIT = at(1e-8 - 1, -0.95, -0.3, 1e-3, 0.6, 0.99)
+_BEYOND_ONE = at(1 + 1e-8, 1.05, 1.7, 30.0)
+_OUTSIDE = at(-30.0, -1.2, 1 + 1e-8, 1.05, 1.7, 30.0, 1e9)
 
 ROWS = (
     Row(sp.exp, plain("exp"), None, mpmath.exp, at(-700.0, -2.3, 1e-8, 1.7, 700.0)),
@@ -59,9 +96,19 @@ ROWS = (
     Row(
         cfunctions.hypot,
         plain("hypot"),
-        (_hypot_partial(0), _hypot_partial(1)),
+        (direction, lambda x, y: direction(y, x)),
         mpmath.hypot,
-        ((0.3, 1.7), (-3.0, 4.0), (0.02, 1.0)),
+        ((0.3, 1.7), (-3.0, 4.0), (1e-3, 1e3)),
+    ),
+    Row(
+        direction,
+        computed(lambda printer, x, y: x / printer.call("hypot", x, y)),
+        (
+            lambda x, y: direction(y, x) ** 2 / cfunctions.hypot(x, y),
+            lambda x, y: -direction(x, y) * direction(y, x) / cfunctions.hypot(x, y),
+        ),
+        lambda x, y: x / mpmath.hypot(x, y),
+        ((0.3, 1.7), (-3.0, 4.0), (1e-3, 1e3)),
     ),
     Row(
         cfunctions.fma,
@@ -76,13 +123,31 @@ ROWS = (
     Row(sp.cot, computed(_cot), None, mpmath.cot, at(-2.3, -1e-3, 0.4, 1.6, 3.0)),
     Row(sp.sec, reciprocal("cos"), None, mpmath.sec, _LINE),
     Row(sp.csc, reciprocal("sin"), None, mpmath.csc, at(-2.3, -1e-3, 0.4, 1.7, 3.0)),
-    Row(sp.sinc, computed(_sinc), None, lambda x: mpmath.sinc(x), at(-12.5, -2.3, 0.4, 1.7, 9.25)),
-    Row(sp.asin, plain("asin"), None, mpmath.asin, _UNIT),
-    Row(sp.acos, plain("acos"), None, mpmath.acos, _UNIT),
+    Row(
+        sp.sinc,
+        computed(_sinc),
+        (lambda x: sinc_derivative(1, x),),
+        mpmath.sinc,
+        at(-12.5, -2.3, -1e-8, 1e-12, 0.4, 1.7, 9.25),
+    ),
+    Row(sp.asin, plain("asin"), (lambda x: 1 / sp.sqrt(_one_less_square(x)),), mpmath.asin, _UNIT),
+    Row(sp.acos, plain("acos"), (lambda x: -1 / sp.sqrt(_one_less_square(x)),), mpmath.acos, _UNIT),
     Row(sp.atan, plain("atan"), None, mpmath.atan, at(-1e8, -2.3, 1e-8, 0.4, 1.7)),
     Row(sp.acot, computed(_acot), None, mpmath.acot, at(-1e8, -2.3, 1e-3, 0.4, 1.7)),
-    Row(sp.asec, of_reciprocal("acos"), None, mpmath.asec, _OUTSIDE, rtol=(1e-14, 1e-13, 1e-12)),
-    Row(sp.acsc, of_reciprocal("asin"), None, mpmath.acsc, _OUTSIDE),
+    Row(
+        sp.asec,
+        computed(_asec),
+        (lambda x: 1 / (sp.Abs(x) * sp.sqrt(_square_less_one(x))),),
+        mpmath.asec,
+        _OUTSIDE,
+    ),
+    Row(
+        sp.acsc,
+        computed(_acsc),
+        (lambda x: -1 / (sp.Abs(x) * sp.sqrt(_square_less_one(x))),),
+        mpmath.acsc,
+        _OUTSIDE,
+    ),
     Row(
         sp.atan2,
         plain("atan2"),
@@ -92,14 +157,26 @@ ROWS = (
     ),
     Row(sp.sinh, plain("sinh"), None, mpmath.sinh, _LINE),
     Row(sp.cosh, plain("cosh"), None, mpmath.cosh, _LINE),
-    Row(sp.tanh, plain("tanh"), None, mpmath.tanh, at(-0.8, -1e-3, 0.4, 0.9)),
-    Row(sp.coth, reciprocal("tanh"), None, mpmath.coth, at(-0.8, -1e-3, 0.4, 0.9)),
+    Row(sp.tanh, plain("tanh"), (lambda x: sp.sech(x) ** 2,), mpmath.tanh, _TAILS),
+    Row(sp.coth, reciprocal("tanh"), (lambda x: -(sp.csch(x) ** 2),), mpmath.coth, _TAILS),
     Row(sp.sech, reciprocal("cosh"), None, mpmath.sech, _LINE),
     Row(sp.csch, reciprocal("sinh"), None, mpmath.csch, _LINE),
     Row(sp.asinh, plain("asinh"), None, mpmath.asinh, at(-1e8, -2.3, 1e-8, 0.4, 1e8)),
     Row(sp.acosh, plain("acosh"), None, mpmath.acosh, _BEYOND_ONE),
-    Row(sp.atanh, plain("atanh"), None, mpmath.atanh, _UNIT),
-    Row(sp.acoth, of_reciprocal("atanh"), None, mpmath.acoth, _OUTSIDE, rtol=(1e-14, 1e-13, 1e-12)),
-    Row(sp.asech, of_reciprocal("acosh"), None, mpmath.asech, at(1e-3, 0.3, 0.6, 0.95)),
-    Row(sp.acsch, of_reciprocal("asinh"), None, mpmath.acsch, at(-30.0, -1e-3, 0.3, 2.5)),
+    Row(sp.atanh, plain("atanh"), (lambda x: 1 / _one_less_square(x),), mpmath.atanh, _UNIT),
+    Row(sp.acoth, computed(_acoth), (lambda x: -1 / _square_less_one(x),), mpmath.acoth, _OUTSIDE),
+    Row(
+        sp.asech,
+        computed(_asech),
+        (lambda x: -1 / (x * sp.sqrt(_one_less_square(x))),),
+        mpmath.asech,
+        at(1e-3, 0.3, 0.6, 0.95, 1 - 1e-8),
+    ),
+    Row(
+        sp.acsch,
+        of_reciprocal("asinh"),
+        (lambda x: -1 / (sp.Abs(x) * sp.sqrt(x**2 + 1)),),
+        mpmath.acsch,
+        at(-30.0, -1e-3, 0.3, 2.5),
+    ),
 )

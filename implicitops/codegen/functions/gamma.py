@@ -1,17 +1,32 @@
-"""The gamma function and what belongs to it: factorials, digamma, beta, incomplete gamma and zeta functions."""
+"""The gamma function and what belongs to it: factorials, digamma, beta and zeta functions."""
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import mpmath
 import sympy as sp
 
-from implicitops.functions import gammainc, gammaincc
+from implicitops.functions import RealFunction
 
 from ..emitter import Value
 from ..polygamma import polygamma
-from .row import Handler, Refusal, Row, arguments, at, computed, not_below_zero, plain, scipy
+from .row import (
+    HIGHEST,
+    NOT_A_NUMBER,
+    TOO_HIGH,
+    Refusal,
+    Row,
+    arguments,
+    at,
+    computed,
+    derivative,
+    not_below_zero,
+    plain,
+    scipy,
+)
 
 if TYPE_CHECKING:
     from ..printer import Printer
@@ -19,10 +34,20 @@ if TYPE_CHECKING:
 _WHOLE_ORDER = "The order of polygamma must be a whole number, such as polygamma(1, x)."
 
 
+def _digamma(printer: Printer, x: Value) -> Value:
+    """By reflection near the poles below 0, where SciPy's loses digits."""
+    offset = x - printer.emitter.intrinsic("rint", x)
+    near_pole = (x < -0.5) & (abs(offset) < 0.1)
+    at_pole = near_pole & offset.equals(0.0)
+    direct = printer.emitter.call("scipy:psi:d", near_pole.where(1.0 - x, x))
+    reflected = direct - math.pi / printer.call("tan", offset * math.pi)
+    return at_pole.where(float("nan"), near_pole.where(reflected, direct))
+
+
 def _polygamma(printer: Printer, node: Any) -> Value:
     order = printer.resolved(node.args[0])
     if order.is_Integer and order == 0:
-        return printer.emitter.call("scipy:psi:d", printer.emit(node.args[1]))
+        return _digamma(printer, printer.emit(node.args[1]))
     if not (order.is_Integer and order > 0):
         raise printer.unsupported(node, _WHOLE_ORDER)
     return polygamma(int(order), printer.emit(node.args[1]))
@@ -42,14 +67,6 @@ def _beta_partial(position: int):  # type: ignore[no-untyped-def]
     return partial
 
 
-def _incomplete_gamma(function: str) -> Handler:
-    def formula(printer: Printer, a: Value, x: Value) -> Value:
-        regularised = printer.emitter.call(f"scipy:{function}:dd", a, x)
-        return regularised * printer.call("tgamma", a)
-
-    return computed(formula)
-
-
 def _factorial(printer: Printer, x: Value) -> Value:
     return printer.call("tgamma", x + 1.0)
 
@@ -61,8 +78,17 @@ def _rising_factorial(printer: Printer, x: Value, k: Value) -> Value:
 def _harmonic(printer: Printer, node: Any) -> Value:
     if len(node.args) != 1:
         raise printer.unsupported(node, "Its order must be 1, as in harmonic(n).")
-    digamma = printer.emitter.call("scipy:psi:d", printer.emit(node.args[0]) + 1.0)
-    return digamma + float(sp.EulerGamma)
+    x = printer.emit(node.args[0])
+    series = printer.emitter.real(0.0)
+    for coefficient in reversed(_harmonic_coefficients()):
+        series = printer.emitter.fma(series, x, coefficient)
+    return (abs(x) < 0.05).where(series * x, _digamma(printer, x + 1.0) + float(sp.EulerGamma))
+
+
+@functools.cache
+def _harmonic_coefficients() -> tuple[float, ...]:
+    """Taylor coefficients of harmonic(x)/x at 0, (-1)**k zeta(k + 2)."""
+    return tuple(float((-1) ** k * mpmath.zeta(k + 2)) for k in range(13))
 
 
 def _zeta(printer: Printer, node: Any) -> Value:
@@ -71,16 +97,23 @@ def _zeta(printer: Printer, node: Any) -> Value:
     return 1.0 + printer.emitter.call("scipy:zetac:d", printer.emit(node.args[0]))
 
 
-def _gamma_density(a: sp.Expr, x: sp.Expr) -> sp.Expr:
-    return sp.exp((a - 1) * sp.log(x) - x - sp.loggamma(a))
+class zeta_derivative(RealFunction):
+    """The n-th derivative of Riemann's zeta function, zeta_derivative(n, s)."""
 
+    nargs = 2
 
-_SHAPE = Refusal("Its shape must then be a number, or the derivative with respect to it not be asked for.")
 
 ROWS = (
     Row(sp.gamma, plain("tgamma"), None, mpmath.gamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 170.0)),
     Row(sp.loggamma, not_below_zero(plain("lgamma")), None, mpmath.loggamma, at(1e-6, 0.5, 3.7, 170.0, 1e10)),
-    Row(sp.digamma, scipy("psi"), None, mpmath.digamma, at(-2.5, -0.3, 1e-6, 0.5, 3.7, 1e10), rtol=(5e-14,) * 3),
+    Row(
+        sp.digamma,
+        computed(_digamma),
+        None,
+        mpmath.digamma,
+        at(-2.5, -1 - 1e-8, -0.3, 1e-6, 0.5, 3.7, 1e10),
+        rtol=(5e-14,) * 3,
+    ),
     Row(
         sp.polygamma,
         _polygamma,
@@ -97,38 +130,6 @@ ROWS = (
         mpmath.beta,
         ((0.3, 1.7), (0.05, 2.5), (12.0, 40.0)),
         rtol=(1e-13, 1e-12, 1e-11),
-    ),
-    Row(
-        sp.lowergamma,
-        _incomplete_gamma("gammainc"),
-        (_SHAPE, lambda a, x: x ** (a - 1) * sp.exp(-x)),
-        lambda a, x: mpmath.gammainc(a, 0, x),
-        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
-        rtol=(1e-14, 1e-13, 1e-12),
-    ),
-    Row(
-        sp.uppergamma,
-        _incomplete_gamma("gammaincc"),
-        (_SHAPE, lambda a, x: -(x ** (a - 1)) * sp.exp(-x)),
-        lambda a, x: mpmath.gammainc(a, x),
-        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
-        rtol=(1e-14, 1e-13, 1e-12),
-    ),
-    Row(
-        gammainc,
-        scipy("gammainc", 2),
-        (_SHAPE, _gamma_density),
-        lambda a, x: mpmath.gammainc(a, 0, x, regularized=True),
-        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
-        rtol=(1e-14, 1e-13, 1e-12),
-    ),
-    Row(
-        gammaincc,
-        scipy("gammaincc", 2),
-        (_SHAPE, lambda a, x: -_gamma_density(a, x)),
-        lambda a, x: mpmath.gammainc(a, x, regularized=True),
-        ((0.3, 1.7), (3.5, 1e-3), (12.0, 40.0)),
-        rtol=(1e-14, 1e-13, 1e-12),
     ),
     Row(
         sp.factorial,
@@ -164,15 +165,24 @@ ROWS = (
         _harmonic,
         (lambda n: sp.polygamma(1, n + 1),),
         mpmath.harmonic,
-        at(-0.5, 0.3, 3.7, 1e8),
+        at(-1.5, -0.5, -1e-10, 1e-10, 0.049, 0.3, 3.7, 1e8),
         rtol=(5e-14, 2e-13, 2e-13),
     ),
     Row(
         sp.zeta,
         _zeta,
-        (Refusal("Differentiate it yourself, or state the problem with its values only."),),
+        (lambda s: zeta_derivative(1, s),),
         mpmath.zeta,
-        at(-2.5, 0.3, 1.1, 3.7, 40.0),
+        at(-2.5, -1e-8, 0.3, 0.999, 1.1, 3.7, 40.0),
         rtol=(5e-14,) * 3,
+    ),
+    Row(
+        zeta_derivative,
+        derivative("zeta", 1),
+        (NOT_A_NUMBER, lambda n, s: zeta_derivative(n + 1, s) if n < HIGHEST else TOO_HIGH),
+        lambda n, s: mpmath.zeta(s, 1, int(n)),
+        ((1, -12.3), (1, 0.0), (1, 200.0)),
+        whole=(0,),
+        rtol=(1e-13,) * 3,
     ),
 )

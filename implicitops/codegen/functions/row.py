@@ -23,7 +23,14 @@ class Refusal:
     advice: str
 
 
-Partial = Union[Callable[..., sp.Expr], Refusal]
+#: The highest derivative that our own functions in csrc/special.pyx have, and what is said of any beyond it.
+HIGHEST = 3
+TOO_HIGH = Refusal("Only derivatives up to the third are known.")
+
+#: Of the argument that says which derivative a function is.
+NOT_A_NUMBER = Refusal("It is a whole number.")
+
+Partial = Union[Callable[..., "sp.Expr | Refusal"], Refusal]
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Row:
         if self.partials is None:
             return node.fdiff(position + 1)
         rule = self.partials[position]
-        return rule if isinstance(rule, Refusal) else sp.sympify(rule(*node.args))
+        found = rule if isinstance(rule, Refusal) else rule(*node.args)
+        return found if isinstance(found, Refusal) else sp.sympify(found)
 
 
 def at(*points: float) -> tuple[tuple[float, ...], ...]:
@@ -84,6 +92,17 @@ def imported(origin: str, function: str, n_arguments: int) -> Handler:
         if len(node.args) != n_arguments:
             raise printer.unsupported(node)
         return printer.emitter.call(symbol, *arguments(printer, node))
+
+    return handler
+
+
+def derivative(function: str, n_arguments: int) -> Handler:
+    """The n-th derivative of one of our own functions; the node's first argument is n, the others are its arguments."""
+
+    def handler(printer: Printer, node: Any) -> Value:
+        order = int(printer.resolved(node.args[0]))
+        values = [printer.emit(argument) for argument in node.args[1:]]
+        return printer.emitter.call(f"iop:{function}_{order}:{'d' * n_arguments}", *values)
 
     return handler
 
@@ -117,3 +136,13 @@ def reciprocal(name: str) -> Handler:
 def of_reciprocal(name: str) -> Handler:
     """A function of a C99 name, of one divided by the argument."""
     return computed(lambda printer, x: printer.call(name, 1.0 / x))
+
+
+def of_values(formula: Callable[..., Value]) -> Handler:
+    """A function of the argument values alone."""
+    return lambda printer, node: formula(*arguments(printer, node))
+
+
+def with_order(formula: Callable[[int, Value], Value]) -> Handler:
+    """A function of an order, which is a whole number when code is made, and a value."""
+    return lambda printer, node: formula(int(printer.resolved(node.args[0])), printer.emit(node.args[1]))
