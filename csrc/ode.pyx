@@ -69,6 +69,7 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.queue = <int64_t *> take(&m, 2 * (moments + ode.n_breakpoints))
     w.s.surface_values = take(&m, ode.n_surfaces)
     w.surfaces.next = take(&m, ode.n_surfaces)
+    w.surfaces.noise = take(&m, ode.n_surfaces)
     w.surfaces.samples = take(&m, (IOP_STRETCHES + 1) * ode.n_surfaces)
     w.zero = take(&m, q + q_pairs)
     w.values = take(&m, first + 2 * (ode.n_switches + ode.n_periodic))
