@@ -276,8 +276,8 @@ def check_shapes(node: Node, shapes: Sequence[Any]) -> None:
         raise ArgumentError(length_rule(lengths))
     if batch_shape(node, shapes) is False:
         known = [k for k, shape in enumerate(shapes) if shape is not None]
-        parts = ([items[k] for k in known] for items in (node.input_names, shapes, node.input_shapes))
-        raise ArgumentError(batch_rule(*parts))
+        names, given, cores = node.input_names, shapes, node.input_shapes
+        raise ArgumentError(batch_rule([names[k] for k in known], [given[k] for k in known], [cores[k] for k in known]))
 
 
 def batch_shape(node: Node, shapes: Sequence[Any]) -> Any:

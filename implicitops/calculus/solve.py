@@ -80,7 +80,7 @@ class Solve(Operation):
         """Trailing shapes of value, Jacobian and Hessian, (0,) for those that were not asked for."""
         if is_propagated(self.problem):
             shapes = derivative_shapes(self.problem, self.derivatives)
-            value, first, second = (*shapes, *((0,),) * (3 - len(shapes)))
+            value, first, second = [*shapes, (0,), (0,)][:3]
             return value, first, second
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)

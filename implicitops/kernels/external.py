@@ -144,7 +144,8 @@ class Task:
 def _solved(calls: Calls, points: np.ndarray, order: int) -> list[np.ndarray]:
     """What ``Solve.kernel_output_shapes`` lists, up to an order; empty arrays beyond it."""
     nothing = np.empty((len(points), 0))
-    values, jacobian, hessian, errors = calls.values(points), nothing, nothing, [None, None]
+    values, jacobian, hessian = calls.values(points), nothing, nothing
+    errors: list[np.ndarray | None] = [None, None]
     if order >= 1:
         jacobian, errors[0] = calls.jacobian(points, values)
     if order >= 2:
