@@ -29,6 +29,8 @@ static inline int64_t iop_matrix_first(const iop_matrix_shape *m, int64_t i) { r
 
 static inline int64_t iop_least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+static inline int64_t iop_most(int64_t a, int64_t b) { return a > b ? a : b; }
+
 static inline int64_t iop_greatest(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Element (i, j) is row(i)[j]. */

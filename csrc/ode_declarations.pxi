@@ -84,6 +84,7 @@ cdef extern from "ode_solve.h" nogil:
         int (*record)(iop_stepper *, double) noexcept nogil
     ctypedef struct iop_surfaces:
         double *samples
+        double *noise
         double *next
     enum:
         IOP_STRETCHES

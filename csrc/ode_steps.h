@@ -131,7 +131,9 @@ static void iop_accept_step(iop_stepper *m, double t_new) {
 /* Takes steps that are written down, each as two halves. */
 static int iop_repeat_halved(iop_stepper *m, double stop, iop_sink *sink) {
     iop_plan *plan = m->plan;
+    const int64_t size = m->flow->size;
     double stiffness;
+    int is_known = 0; /* the derivative at z is the last stage of the step before */
     while (plan->position < plan->count) {
         const double *row = plan->rows + plan->position++ * plan->width;
         if (row[0] == IOP_NEW_REGIMES) {
@@ -144,7 +146,11 @@ static int iop_repeat_halved(iop_stepper *m, double stop, iop_sink *sink) {
         for (int64_t half = 0; half < 2; half++) {
             double h = ends[half] - m->t;
             while (m->t + h > ends[half]) h = nextafter(h, 0);
-            iop_begin_step(m);
+            if (is_known && !m->is_stiff)
+                memcpy(m->stages, m->stages + (m->pair->stages - 1) * size, size * sizeof(double));
+            else
+                iop_begin_step(m);
+            is_known = !m->is_stiff;
             if (!(iop_try_step(m, h, &stiffness) <= DBL_MAX)) return IOP_UNDEFINED;
             if (iop_emit_inside(m, sink, h, ends[half], stop, 0)) return IOP_NO_MEMORY;
             iop_accept_step(m, ends[half]);

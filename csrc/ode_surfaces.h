@@ -25,6 +25,7 @@ enum { IOP_NOT_MET = 0, IOP_PREPARED = 1, IOP_MET = 2, IOP_MET_AT_ONCE = 3, IOP_
 struct iop_surfaces {
     iop_ode_flow *s;
     double *samples;        /* (IOP_STRETCHES + 1, surfaces), of the last step */
+    double *noise;          /* how far beyond each surface a solution has to be to count as there */
     double *next;           /* regimes that hold from now on, and ... */
     int64_t follows;        /* ... whether they follow the point */
     int64_t short_stretches; /* crossings one after the other, with next to no time between them */
@@ -57,54 +58,50 @@ static const double *iop_surfaces_at(iop_stepper *m, double h, double x) {
     return s->surface_values;
 }
 
-/* Surface k at a fraction of a step, with the sign that makes it positive on the side of its regime. */
-static double iop_inside(iop_stepper *m, double h, double x, int64_t k) {
-    const double value = iop_surfaces_at(m, h, x)[k];
-    return iop_surface_regimes(m->surfaces->s)[k] > 0.5 ? value : -value;
-}
+/* Value of a surface with the sign that makes it positive on the side of its regime. */
+static inline double iop_inside(double regime, double value) { return regime > 0.5 ? value : -value; }
 
 /* A regime of 1 needs a positive value, one of 0 any other. */
-static inline int iop_is_outside(double regime, double inside) { return regime > 0.5 ? inside <= 0 : inside < 0; }
+static inline int iop_is_outside(double regime, double value) { return regime > 0.5 ? value <= 0 : value > 0; }
 
-/* Narrows a crossing between two fractions of a step, the first of them inside, by the Illinois method. Returns the end
- * that is outside. */
-static double iop_narrow(iop_stepper *m, double h, int64_t k, double left, double right) {
-    const double regime = iop_surface_regimes(m->surfaces->s)[k];
-    const double width = fmax(4 * DBL_EPSILON * fabs(m->t) / h, 1e-13);
-    double at_left = iop_inside(m, h, left, k), at_right = iop_inside(m, h, right, k);
-    int last = 0;
-    for (int64_t i = 0; i < 100 && right - left > width; i++) {
-        double x = (at_left * right - at_right * left) / (at_left - at_right);
-        if (i % 4 == 3 || !(x > left && x < right)) x = 0.5 * (left + right);
-        const double value = iop_inside(m, h, x, k);
-        if (iop_is_outside(regime, value)) {
-            right = x;
-            at_right = value;
-            if (last == 1) at_left *= 0.5;
-            last = 1;
-        } else {
-            left = x;
-            at_left = value;
-            if (last == -1) at_right *= 0.5;
-            last = -1;
-        }
-    }
-    return right;
+static inline int iop_is_beyond(const iop_surfaces *u, int64_t k, double value) {
+    const double regime = iop_surface_regimes(u->s)[k];
+    return iop_is_outside(regime, value) && (u->noise[k] == 0 || iop_inside(regime, value) < -u->noise[k]);
 }
 
-/* Looks for a fraction of a step where surface k is crossed, near the least of three samples that are not, by parabolas;
- * 2 if there is none. */
-static double iop_dip(iop_stepper *m, double h, int64_t k, const double *at, const double *inside) {
-    const double regime = iop_surface_regimes(m->surfaces->s)[k], begin = at[0], end = at[2];
-    double a = at[0], b = at[1], c = at[2], at_a = inside[0], at_b = inside[1], at_c = inside[2];
+/* Where a solution comes to rest on a surface, the errors of the steps take it to and fro.  They are some tenth of what
+ * changes of the states by about their tolerances, of either sign, make of a surface. */
+static void iop_measure_noise(iop_stepper *m, double h) {
+    iop_surfaces *u = m->surfaces;
+    const iop_flow *flow = m->flow;
+    const int64_t count = u->s->ode->n_surfaces;
+    memcpy(u->noise, iop_surfaces_at(m, h, 1), count * sizeof(double));
+    for (int64_t i = 0; i < flow->primary; i++) {
+        const double tolerance = flow->atol[i] + flow->rtol * fabs(m->z_new[i]), size = 1 + 0.125 * (double)(i * 5 % 8);
+        m->interpolated[i] = m->z_new[i] + (i * 3 % 4 < 2 ? size : -size) * tolerance;
+    }
+    iop_set_point(u->s, m->t + h, m->interpolated);
+    u->s->ode->surfaces.scalar(u->s->point, u->s->surface_values, u->s->ode->surfaces.ctx);
+    for (int64_t k = 0; k < count; k++) {
+        const double noise = 0.1 * fabs(u->s->surface_values[k] - u->noise[k]);
+        u->noise[k] = noise <= DBL_MAX ? noise : 0;
+    }
+}
+
+/* A fraction of a step near the least of three samples of surface k where that is crossed although it is at none of them,
+ * by parabolas; 2 if there is none. */
+static double iop_dip(iop_stepper *m, double h, int64_t k, const double *at, double at_a, double at_b, double at_c) {
+    const iop_surfaces *u = m->surfaces;
+    const double regime = iop_surface_regimes(u->s)[k], noise = u->noise[k];
+    double a = at[0], b = at[1], c = at[2];
     for (int64_t i = 0; i < 8; i++) {
         const double slope = (at_b - at_a) / (b - a), curvature = ((at_c - at_b) / (c - b) - slope) / (c - a);
-        const double x = 0.5 * (a + b - slope / curvature);
-        if (!(curvature > 0) || !(x > begin && x < end) || fabs(x - b) < 1e-4 * (end - begin)) return 2;
+        const double x = 0.5 * (a + b - slope / curvature), least = fmin(at_a, fmin(at_b, at_c));
+        if (!(curvature > 0) || !(x > at[0] && x < at[2]) || fabs(x - b) < 1e-4 * (at[2] - at[0])) return 2;
         const double lowest = at_a + (x - a) * slope + (x - a) * (x - b) * curvature;
-        if (!(lowest < 0.5 * fmin(at_a, fmin(at_b, at_c)))) return 2;
-        const double value = iop_inside(m, h, x, k);
-        if (iop_is_outside(regime, value)) return x;
+        if (!(lowest < 0.5 * least) || (least <= noise && lowest > -noise)) return 2;
+        const double sample = iop_surfaces_at(m, h, x)[k], value = iop_inside(regime, sample);
+        if (iop_is_beyond(u, k, sample)) return x;
         if (x < b) {
             if (value <= at_b) {
                 c = b, at_c = at_b, b = x, at_b = value;
@@ -120,32 +117,95 @@ static double iop_dip(iop_stepper *m, double h, int64_t k, const double *at, con
     return 2;
 }
 
-/* First fraction of a step at which surface k is crossed, 2 if it is not. */
-static double iop_first_crossing(iop_stepper *m, double h, int64_t k) {
-    const iop_surfaces *u = m->surfaces;
-    const double regime = iop_surface_regimes(u->s)[k], sign = regime > 0.5 ? 1 : -1;
-    double at[IOP_STRETCHES + 1], inside[IOP_STRETCHES + 1];
+/* Samples all surfaces over a step and returns a fraction at which one is beyond, with *left a fraction before it at which
+ * none is; 2 if there is none. */
+static double iop_find_crossing(iop_stepper *m, double h, double *left) {
+    iop_surfaces *u = m->surfaces;
+    const int64_t count = u->s->ode->n_surfaces;
+    const double *regimes = iop_surface_regimes(u->s);
+    double at[IOP_STRETCHES + 1], right = 2;
+    int64_t last = IOP_STRETCHES; /* sample before or at which a crossing has been found */
     for (int64_t i = 0; i <= IOP_STRETCHES; i++) {
         at[i] = (double)i / IOP_STRETCHES;
-        inside[i] = sign * u->samples[i * u->s->ode->n_surfaces + k];
-    }
-    for (int64_t i = 1; i <= IOP_STRETCHES; i++) {
-        if (iop_is_outside(regime, inside[i])) {
-            double left = at[i - 1];
-            if (i > 1 || !iop_is_outside(regime, inside[0])) return iop_narrow(m, h, k, left, at[i]);
-            /* A crossing that has just been passed may seem to lie ahead by a rounding error. */
-            for (left = 0.5 * at[1]; left > 1e-3; left *= 0.25)
-                if (!iop_is_outside(regime, iop_inside(m, h, left, k))) return iop_narrow(m, h, k, left, at[1]);
-            return 0;
+        double *sample = u->samples + i * count;
+        memcpy(sample, iop_surfaces_at(m, h, at[i]), count * sizeof(double));
+        for (int64_t k = 0; i > 0 && right > 1 && k < count; k++)
+            if (iop_is_beyond(u, k, sample[k])) right = at[i];
+        if (right <= 1) {
+            last = i;
+            break;
         }
-        /* The least of its neighbourhood: at the sample before this one, or at the last. */
-        const int64_t j = i - 1, is_last = i == IOP_STRETCHES && inside[i] < inside[j];
-        if (!is_last && (inside[j] > inside[i] || (j > 0 && inside[j] > inside[j - 1]))) continue;
-        const int64_t first = is_last ? i - 2 : j > 0 ? j - 1 : 0;
-        const double x = iop_dip(m, h, k, at + first, inside + first);
-        if (x <= 1) return iop_narrow(m, h, k, x > at[j] ? at[j] : at[j > 0 ? j - 1 : 0], x);
     }
-    return 2;
+    *left = right <= 1 ? at[last - 1] : 1;
+    for (int64_t k = 0; k < count; k++) {
+        double inside[IOP_STRETCHES + 1];
+        for (int64_t i = 0; i <= last; i++) inside[i] = iop_inside(regimes[k], u->samples[i * count + k]);
+        for (int64_t j = 0; j <= last; j++) {
+            if ((j > 0 && inside[j] > inside[j - 1]) || (j < last && inside[j] > inside[j + 1])) continue;
+            const int64_t first = iop_most(iop_least(j - 1, last - 2), 0);
+            if (first + 2 > last || iop_is_beyond(u, k, u->samples[(first + 2) * count + k])) continue;
+            const double x = iop_dip(m, h, k, at + first, inside[first], inside[first + 1], inside[first + 2]);
+            if (x >= right) continue;
+            right = x;
+            *left = x > at[j] ? at[j] : at[iop_most(j - 1, 0)];
+        }
+    }
+    return right;
+}
+
+/* Narrows the first crossing between two fractions of a step, beyond surfaces at the second, by the Illinois method on
+ * whichever surface is crossed first.  Returns a fraction at which that is outside, and which it is. */
+static double iop_narrow(iop_stepper *m, double h, double left, double right, int64_t *which) {
+    iop_surfaces *u = m->surfaces;
+    const int64_t count = u->s->ode->n_surfaces;
+    const double *regimes = iop_surface_regimes(u->s);
+    const double width = fmax(4 * DBL_EPSILON * fabs(m->t) / h, 1e-13);
+    double *before = u->samples, *after = before + count, *crossed = after + count, by_left = 1, by_right = 1;
+    memcpy(after, iop_surfaces_at(m, h, right), count * sizeof(double));
+    for (int64_t k = 0; k < count; k++) crossed[k] = iop_is_beyond(u, k, after[k]);
+    /* A crossing that has just been passed may seem to lie ahead by a rounding error. */
+    for (double x = left;; x = x == 0 ? 0.5 * right : 0.25 * x) {
+        int is_inside = 1;
+        memcpy(before, iop_surfaces_at(m, h, x), count * sizeof(double));
+        for (int64_t k = 0; k < count; k++)
+            if (crossed[k] && iop_is_outside(regimes[k], before[k])) {
+                *which = k;
+                is_inside = 0;
+            }
+        if (!is_inside && (left > 0 || (x > 0 && x < 1e-3))) return left;
+        if (!is_inside) continue;
+        left = x;
+        break;
+    }
+    for (int64_t i = 0, last = 0; i < 100; i++) {
+        double x = 2;
+        for (int64_t k = 0; k < count; k++) {
+            if (!crossed[k]) continue;
+            const double a = by_left * fabs(before[k]), b = by_right * fabs(after[k]);
+            const double zero = left + (right - left) * (a + b > 0 ? a / (a + b) : 0.5);
+            if (zero < x) *which = k;
+            x = fmin(x, zero);
+        }
+        if (right - left <= width) break;
+        if (i % 4 == 3 || !(x > left && x < right)) x = 0.5 * (left + right);
+        const double *values = iop_surfaces_at(m, h, x);
+        int is_outside = 0;
+        for (int64_t k = 0; k < count; k++) is_outside |= crossed[k] && iop_is_outside(regimes[k], values[k]);
+        if (is_outside) {
+            for (int64_t k = 0; k < count; k++) crossed[k] = crossed[k] && iop_is_outside(regimes[k], values[k]);
+            memcpy(after, values, count * sizeof(double));
+            right = x;
+            by_left *= last == 1 ? 0.5 : 1;
+            by_right = 1;
+        } else {
+            memcpy(before, values, count * sizeof(double));
+            left = x;
+            by_right *= last == -1 ? 0.5 : 1;
+            by_left = 1;
+        }
+        last = is_outside ? 1 : -1;
+    }
+    return right;
 }
 
 /* Decides from the signs at the end of a step whether regimes have to follow the point any longer. */
@@ -169,14 +229,14 @@ static int iop_watch_surfaces(iop_stepper *m, double h) {
  * length.  Newton's method corrects what the interpolant is wrong by. */
 static double iop_step_to_surface(iop_stepper *m, double h, double x, int64_t which, double *error) {
     const double before = fmax(x - 1e-4, 0), after = fmin(x + 1e-4, 1);
-    const double earlier = iop_inside(m, h, before, which), later = iop_inside(m, h, after, which);
+    const double earlier = iop_surfaces_at(m, h, before)[which], later = iop_surfaces_at(m, h, after)[which];
     const double slope = (later - earlier) / ((after - before) * h);
     double length = x * h, stiffness;
     for (int64_t i = 0;; i++) {
         m->flow->counts->rejected++;
         *error = iop_try_step(m, length, &stiffness);
         if (!(*error <= 1)) return length;
-        const double correction = -iop_inside(m, length, 1, which) / slope;
+        const double correction = -iop_surfaces_at(m, length, 1)[which] / slope;
         const double precise = fmax(4 * DBL_EPSILON * fabs(m->t), 1e-12 * length);
         if (i == 2 || !(fabs(correction) > precise && fabs(correction) < 0.01 * length)) return length;
         if (length + correction > h) return length;
@@ -191,35 +251,37 @@ static int iop_meet_surface(iop_stepper *m, double *h, double *error) {
     iop_ode_flow *s = u->s;
     const int64_t count = s->ode->n_surfaces;
     const double *regimes = iop_surface_regimes(s);
+    int met = IOP_PREPARED;
     if (s->follows) return iop_watch_surfaces(m, *h);
-    iop_prepare_interpolant(m, *h);
-    for (int64_t i = 0; i <= IOP_STRETCHES; i++)
-        memcpy(u->samples + i * count, iop_surfaces_at(m, *h, (double)i / IOP_STRETCHES), count * sizeof(double));
-    double x = 2;
-    int64_t which = 0;
-    for (int64_t k = 0; k < count; k++) {
-        const double crossing = iop_first_crossing(m, *h, k);
-        if (crossing < x) {
-            x = crossing;
-            which = k;
+    iop_measure_noise(m, *h);
+    for (int64_t attempt = 0; attempt < 4; attempt++) {
+        int64_t which = 0;
+        double left;
+        iop_prepare_interpolant(m, *h);
+        double x = iop_find_crossing(m, *h, &left);
+        /* A shortened step is looked at again, more closely: something may come and go before the crossing at its end. */
+        if (x > 1 || (attempt > 0 && left > 0.99)) break;
+        x = iop_narrow(m, *h, left, x, &which);
+        if (attempt > 0 && x > 0.99) break;
+        u->short_stretches = x < 1e-6 ? u->short_stretches + 1 : 0;
+        if (u->short_stretches > 8 + 2 * count && iop_follow_surfaces(m)) return IOP_MET_AT_ONCE;
+        memcpy(u->next, regimes, count * sizeof(double));
+        u->next[which] = 1 - regimes[which];
+        u->follows = 0;
+        if (x * *h <= 4 * DBL_EPSILON * fabs(m->t) || x * *h < DBL_MIN) {
+            m->flow->counts->rejected++;
+            return IOP_MET_AT_ONCE;
         }
+        *h = iop_step_to_surface(m, *h, x, which, error);
+        if (!(*error <= 1)) return IOP_NOT_MET;
+        met = IOP_MET;
     }
-    u->short_stretches = x < 1e-6 ? u->short_stretches + 1 : 0;
-    if (x > 1) return IOP_PREPARED;
-    if (u->short_stretches > 8 + 2 * count && iop_follow_surfaces(m)) return IOP_MET_AT_ONCE;
-    memcpy(u->next, regimes, count * sizeof(double));
-    u->next[which] = 1 - regimes[which];
-    u->follows = 0;
-    if (x * *h <= 4 * DBL_EPSILON * fabs(m->t) || x * *h < DBL_MIN) {
-        m->flow->counts->rejected++;
-        return IOP_MET_AT_ONCE;
-    }
-    *h = iop_step_to_surface(m, *h, x, which, error);
-    if (!(*error <= 1)) return IOP_NOT_MET;
+    if (met == IOP_PREPARED) u->short_stretches = 0;
+    if (met != IOP_MET) return met;
     /* Others are crossed within the same instant. */
     const double *values = iop_surfaces_at(m, *h, 1);
     for (int64_t k = 0; k < count; k++)
-        if (k != which && iop_is_outside(regimes[k], regimes[k] > 0.5 ? values[k] : -values[k])) u->next[k] = 1 - regimes[k];
+        if (u->next[k] == regimes[k] && iop_is_beyond(u, k, values[k])) u->next[k] = 1 - regimes[k];
     return IOP_MET;
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from implicitops import Status
+from implicitops.problems.reasons import REASONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,6 +69,12 @@ def test_table_of_statuses_is_that_of_the_code():
     page = (ROOT / "docs/failures.md").read_text("utf-8")
     table = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", page, re.MULTILINE)
     assert table == [(status.name, status.value) for status in Status]
+
+
+def test_the_table_of_reasons_of_each_kind_is_the_one_that_errors_use():
+    page = (ROOT / "docs/failures.md").read_text("utf-8")
+    table = re.findall(r"^\| ([A-Za-z]+) \| `([A-Z_]+)` \| (.*) \|$", page, re.MULTILINE)
+    assert table == [(kind, status.name, text) for kind, texts in REASONS.items() for status, text in texts.items()]
 
 
 def test_a_block_is_left_out_only_with_a_reason():

@@ -48,9 +48,9 @@ class TimeLocator(Rewriter):
     >>> t, p = sp.symbols("t p", real=True)
     >>> locator = TimeLocator(t, ())
     >>> locator.expression(sp.Piecewise((1, sp.Mod(t, 24) < p), (0, True)))
-    Piecewise((1, -r0 + r1 <= -1/2), (0, True))
+    Piecewise((1, r0 - r1 <= -1/2), (0, True))
     >>> [(switch.time, switch.period) for switch in locator.switches.values()]
-    [(0, 24), (24*Piecewise((0, p/24 <= 0), (1, p/24 >= 1), (p/24, True)), 24)]
+    [(24*Piecewise((0, p <= 0), (1, p >= 24), (p/24, True)), 24), (0, 24)]
     """
 
     def expression(self, node: sp.Expr) -> sp.Expr:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import sympy as sp
-from sympy.core.function import AppliedUndef
 
 from implicitops.problems.base import FREE, Options, Parameter, Problem, as_parameters
+from implicitops.problems.ode_scope import Scope, as_event_time
 from implicitops.problems.validation import (
     abbreviated,
-    as_expression,
-    as_start,
     as_times,
     did_you_mean,
-    require_distinct,
-    require_known_symbols,
-    require_symbol,
 )
 from implicitops.status import ArgumentError, ProblemError
 
@@ -168,7 +163,7 @@ class ODE(Problem):
             _as_mapping(rhs, "rhs", "its rate of change"),
             _as_mapping(initial, "initial", "its initial value"),
         )
-        scope = _Scope.checked(tuple(rates), parameters, t)
+        scope = Scope.checked(tuple(rates), parameters, t)
         _require_same_states(starts, scope.states)
         kind = f"states {', '.join(map(str, scope.states))}"
         options = Options.checked(METHODS, len(rates), method, rtol, atol, max_steps, on_failure, kind)
@@ -276,63 +271,6 @@ def _as_mapping(value: Any, role: str, meaning: str) -> dict[Any, Any]:
     return dict(value.items())
 
 
-class _Scope(NamedTuple):
-    """Symbols that a statement's expressions may contain."""
-
-    states: tuple[sp.Symbol, ...]
-    params: tuple[sp.Symbol, ...]
-    t: sp.Symbol | None
-
-    @classmethod
-    def checked(cls, states: tuple[Any, ...], params: Sequence[Parameter], t: Any) -> _Scope:
-        if "times" in (item.name for item in params if isinstance(item, sp.Symbol)):
-            raise ProblemError("a parameter is called 'times', the keyword of the output times. Rename the Symbol.")
-        flat = tuple(s for item in params for s in (item if isinstance(item, tuple) else (item,)))
-        for state in states:
-            if isinstance(state, (AppliedUndef, sp.Derivative)):
-                raise ProblemError(
-                    f"each state must be a SymPy Symbol; got {state}. Write x instead of x(t) everywhere."
-                )
-            require_symbol(state, "each state")
-            if state in flat:
-                raise ProblemError(f"{state} is both a state and a parameter. Give its initial value another name.")
-        if t is not None:
-            require_symbol(t, "t, the time,")
-            if t in states or t in flat:
-                kind = "state" if t in states else "parameter"
-                raise ProblemError(f"{t} is both the time and a {kind}. Give one of them another name.")
-        require_distinct([*states, *flat, *([] if t is None else [t])], "state, parameter or time")
-        return cls(states, flat, t)
-
-    def expression(self, value: Any, role: str) -> sp.Expr:
-        """Expression of the states, the params and the time."""
-        expression = as_expression(value, role)
-        _require_symbols_only(expression, role, self.states, self.t)
-        known = [*self.states, *self.params, *([] if self.t is None else [self.t])]
-        if self.t is None and any(symbol.name == "t" for symbol in expression.free_symbols - set(known)):
-            raise ProblemError(f"{role} contains t, which was not declared. If it is the time, pass t=t.")
-        require_known_symbols(expression, known, role, "neither a state nor a parameter nor the time")
-        return expression
-
-    def of_parameters(self, value: Any, role: str) -> sp.Expr:
-        """Expression of the params alone."""
-        if isinstance(value, sp.Basic):
-            self._require_no_state(value, role)
-        expression = as_start(value, self.params, role, "not a parameter")
-        _require_symbols_only(expression, role)
-        return expression
-
-    def _require_no_state(self, value: sp.Basic, role: str) -> None:
-        for symbol in (*self.states, *([] if self.t is None else [self.t])):
-            if symbol in value.free_symbols:
-                kind = "the time" if symbol == self.t else "a state"
-                known = ", ".join(map(str, self.params))
-                raise ProblemError(
-                    f"{role} contains {symbol}, which is not a parameter; known are {known}. "
-                    f"It is {kind}, which has no value yet: an unknown start or time is a parameter of its own."
-                )
-
-
 def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol]) -> None:
     missing = [x for x in states if x not in starts]
     extra = [x for x in starts if x not in states]
@@ -345,56 +283,7 @@ def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol])
         )
 
 
-def _require_symbols_only(expression: sp.Expr, role: str, states: Sequence[sp.Symbol] = (), t: Any = None) -> None:
-    """Raise ProblemError for functions that are not given by an expression, with the way to state what is meant."""
-    functions = expression.atoms(AppliedUndef, sp.Derivative)
-    if not functions:
-        return
-    found = min(functions, key=str)
-    if isinstance(found, sp.Derivative):
-        way = "Solve the equations for the rates, and write each state as a Symbol, x instead of x(t)."
-        raise ProblemError(f"{role} contains {found}. {way}")
-    name, arguments = found.func.__name__, found.args
-    is_of_time = len(arguments) == 1 and (arguments[0] == t or (t is None and str(arguments[0]) == "t"))
-    named = next((state for state in states if state.name == name), None)
-    if named is not None and is_of_time:
-        raise ProblemError(f"{role} contains {found}. Write each state as a Symbol, {named} instead of {found}.")
-    if named is not None:
-        raise ProblemError(
-            f"{role} contains {found}, the state {named} at another time: delays are not supported. A distributed "
-            "delay of mean tau is a chain of n further states, each with the rate n/tau*(previous - own), whose last "
-            "one takes the place of the delayed state (the linear chain trick); many come near to one fixed delay."
-        )
-    raise ProblemError(
-        f"{role} contains {found}, and nothing says what {name} is: a function that is not given by an expression, "
-        "such as a table, is not supported. Write data as sympy.interpolating_spline(degree, t, times, values) or as a "
-        "Piecewise of them, a measured law as an expression with parameters."
-    )
-
-
-def _as_event_time(value: Any, scope: _Scope) -> sp.Expr:
-    """Time of an event, or ProblemError that says what to do about one that a state triggers."""
-    is_condition = isinstance(value, (sp.core.relational.Relational, sp.logic.boolalg.BooleanFunction))
-    symbols = value.free_symbols if isinstance(value, sp.Basic) else set()
-    triggers = [state for state in scope.states if state in symbols]
-    if triggers:
-        raise ProblemError(
-            f"the event at {value} depends on the state {triggers[0]}: events when a state reaches a threshold are not "
-            "supported, the time of an event is an expression of the params. Where the rates change at the threshold, "
-            f"state that as a condition in the rhs, Piecewise((..., {triggers[0]} > threshold), ...): its values are "
-            "found, and its derivatives too where the pieces meet."
-        )
-    if scope.t is not None and scope.t in symbols:
-        raise ProblemError(
-            f"the time of an event must be an expression of the params alone; got {value}, which contains the time "
-            f"{scope.t}. Write the time itself: (tau, {{...}}) for what happens at {scope.t} = tau."
-        )
-    if is_condition:
-        raise ProblemError(f"the time of an event must be an expression of the params; got the condition {value}.")
-    return scope.of_parameters(value, "the time of an event")
-
-
-def _as_rate(value: Any, state: sp.Symbol, scope: _Scope) -> sp.Expr:
+def _as_rate(value: Any, state: sp.Symbol, scope: Scope) -> sp.Expr:
     if isinstance(value, sp.Equality):
         raise ProblemError(
             f"the rhs of {state} must be an expression for d{state}/dt; got the equation {value}. "
@@ -403,7 +292,7 @@ def _as_rate(value: Any, state: sp.Symbol, scope: _Scope) -> sp.Expr:
     return scope.expression(value, f"the rhs of {state}")
 
 
-def _as_outputs(outputs: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
+def _as_outputs(outputs: Any, scope: Scope) -> tuple[sp.Expr, ...]:
     if not isinstance(outputs, (list, tuple, sp.Tuple, sp.MatrixBase)) or not len(outputs):
         raise ProblemError(
             f"outputs must be a sequence of at least one expression; got {outputs!r:.200}. "
@@ -412,7 +301,7 @@ def _as_outputs(outputs: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
     return tuple(scope.expression(item, "an output") for item in outputs)
 
 
-def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
+def _as_events(events: Any, scope: Scope) -> tuple[Event, ...]:
     form = "events must be a sequence of pairs (time, {state: expression})"
     if not isinstance(events, (list, tuple, sp.Tuple)):
         raise ProblemError(f"{form}; got {events!r:.200}.")
@@ -421,7 +310,7 @@ def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
         pair = (event.time, dict(event.changes)) if isinstance(event, Event) else event
         if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
             raise ProblemError(f"{form}; one of them is {event!r:.200}.")
-        time = _as_event_time(pair[0], scope)
+        time = as_event_time(pair[0], scope)
         role = f"the event at {time}"
         changes = _as_mapping(pair[1], f"what changes in {role}", "its new value")
         unknown = [x for x in changes if x not in scope.states]
@@ -445,7 +334,7 @@ def _as_max_step(value: Any) -> float:
     return float(value)
 
 
-def _as_breakpoints(breakpoints: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
+def _as_breakpoints(breakpoints: Any, scope: Scope) -> tuple[sp.Expr, ...]:
     is_vector = isinstance(breakpoints, np.ndarray) and breakpoints.ndim == 1
     if not is_vector and not isinstance(breakpoints, (list, tuple, sp.Tuple)):
         raise ProblemError(

@@ -127,10 +127,17 @@ class TestJumps:
     @pytest.mark.parametrize("method", METHODS)
     def test_states_that_slide_along_a_jump_end_with_a_status_and_soon(self, method):
         started = time.perf_counter()
-        solution = statement(-k * sp.sign(y), method=method).solve(1.0, 1.0, times=[3.0], throw=False)
+        solution = statement(k / 3 - k * sp.sign(y), method=method).solve(1.0, 1.0, times=[3.0], throw=False)
         assert_failed(solution, Status.MAX_STEPS)
         assert "slide along" in solution.status.value
         assert time.perf_counter() - started < 10
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_state_comes_to_rest_on_a_jump_whose_own_value_is_zero(self, method):
+        # sign(0) is 0: what has arrived there stays.
+        for rate in (-k * sp.sign(y), sp.Piecewise((-k, y > 0), (k, y < 0), (0, True))):
+            values = statement(rate, method=method)(1.0, 1.0, times=[0.5, 3.0])
+            assert np.allclose(values[:, 0], [0.5, 0.0], rtol=1e-9, atol=1e-9)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_a_jump_that_is_crossed_costs_steps_but_no_accuracy(self, method):

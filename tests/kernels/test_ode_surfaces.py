@@ -178,6 +178,17 @@ class TestSurfacesThatAreNotCrossed:
         gradient, _ = evaluate(Adjoint(problem), [1.0, np.array([2.0]), np.array([[0.0, 1.0]])])
         assert math.isclose(gradient, 1.6, rel_tol=1e-6)
 
+    def test_many_states_that_come_to_rest_on_kinks(self, method):
+        # Forty vessels in a row, each filled from the one before it as long as that is fuller, so that none overflows.
+        vessels = sp.symbols("c0:40")
+        rhs = {c: k * sp.Max(0, before - c) for before, c in zip((1, *vessels), vessels)}
+        problem = iop.ODE(rhs, [k], initial=dict.fromkeys(vessels, 0), method=method)
+        solution = problem.solve(1.0, times=[5.0, 200.0])
+        poisson = np.cumsum([math.exp(-5) * 5**i / math.factorial(i) for i in range(40)])
+        assert np.allclose(solution.value[0], 1 - poisson, atol=1e-7)
+        assert np.allclose(solution.value[1], 1, atol=1e-7)
+        assert solution.stats["steps"] + solution.stats["rejected"] < (2000 if method == "tsit5" else 700)
+
     def test_more_conditions_than_are_watched(self, method):
         ramps = sum(sp.Max(x - sp.Rational(i, 70), 0) for i in range(70))
         problem = iop.ODE({x: k, y: ramps}, [k], initial={x: 0, y: 0}, method=method)
