@@ -3,7 +3,7 @@
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -84,6 +84,7 @@ cdef extern from "quadrature.h" nogil:
         int64_t capacity
         int64_t evaluations
         int64_t subintervals
+        double failed_at
         int64_t double_exponential
         int64_t extrapolated
         int out_of_memory
@@ -159,6 +160,7 @@ cdef void begin(iop_quadrature_work *w) noexcept nogil:
     """Sets the counters of a level and of those inside to 0."""
     cdef int64_t j
     w.evaluations = w.subintervals = w.double_exponential = w.extrapolated = 0
+    w.failed_at = NAN
     if w.inside != NULL:
         for j in range(w.quadrature.n_forms):
             if w.quadrature.inside[j] != NULL:
@@ -253,6 +255,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             stats[1][i] = w.subintervals
             stats[2][i] = w.double_exponential
             stats[3][i] = w.extrapolated
+            memcpy(&stats[4][i], &w.failed_at, sizeof(double))
     release(&w)
     free(memory)
     return -1 if code < 0 else failed
@@ -284,7 +287,8 @@ cdef class Quadrature:
     cdef tuple keep
     #: Counters of one solve: nodes, applications of a rule, parts with a double exponential substitution, oscillating
     #: tails that were extrapolated. The nodes are those of the innermost integral.
-    stat_names = ("evaluations", "subintervals", "double_exponential", "extrapolated")
+    #: The last says where it ended if it failed: the bits of the place.
+    stat_names = ("evaluations", "subintervals", "double_exponential", "extrapolated", "failed_at")
 
     def __cinit__(self):
         self.forms = NULL

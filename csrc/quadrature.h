@@ -77,6 +77,7 @@ struct iop_quadrature_work {
     int64_t n_cells, capacity;
     int64_t evaluations, subintervals, double_exponential, extrapolated;
     double floor;          /* error that always does: an integral inside another may underflow */
+    double failed_at;      /* where a cell could not be divided further, or NaN */
     int inside_status;     /* why an integral inside failed, if one did */
     int out_of_memory;
     iop_quadrature_work *inside; /* for each form */

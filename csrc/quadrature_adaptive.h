@@ -138,6 +138,22 @@ static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell
     return 0;
 }
 
+/* Notes the middle of a cell as the place where an integral failed. */
+static void iop_note_middle(iop_quadrature_work *w, const iop_cell *cell) {
+    const iop_stretch *s = &w->stretches[cell->stretch];
+    const double distance = 0.5 * (cell->from + cell->to) * s->length[0];
+    if (cell->map != IOP_DIRECT || s->kind != IOP_FINITE) return;
+    w->failed_at = cell->side == IOP_RIGHT ? w->moments[s->right] - distance : w->moments[s->left] + distance;
+}
+
+/* Notes the end towards which the integrand does not fall off. Returns the status. */
+static int iop_fails_at_end(iop_quadrature_work *w, const iop_cell *cell, int status) {
+    const iop_stretch *s = &w->stretches[cell->stretch];
+    if (s->kind == IOP_FINITE)
+        w->failed_at = w->moments[cell->side == IOP_RIGHT || (cell->side == IOP_BOTH && cell->open_high) ? s->right : s->left];
+    return iop_inside_or(w, status);
+}
+
 /* Starts a double exponential rule on a cell whose map and width are set. */
 static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     const iop_quadrature *q = w->quadrature;
@@ -150,7 +166,7 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
         if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
             const int status = iop_begin_powers(w, k);
             if (status != IOP_DIVERGENT) return status;
-            return iop_inside_or(w, w->cells[k].cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+            return iop_fails_at_end(w, &w->cells[k], w->cells[k].cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         }
         return iop_divide_trapezoid(w, k, 4);
     }
@@ -161,7 +177,8 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
         if (status != IOP_DIVERGENT) return status;
         cell = &w->cells[k];
         const int at_infinity = cell->map == IOP_SINH_SINH || (infinite && cell->open_high && !cell->open_low);
-        if (!at_infinity || cell->cut_off) return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+        if (!at_infinity || cell->cut_off)
+            return iop_fails_at_end(w, cell, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);
         return iop_begin_tail(w, cell->stretch);
     }
@@ -214,7 +231,8 @@ static int iop_is_too_narrow(const iop_quadrature_work *w, const iop_cell *cell)
 }
 
 /* Why a cell that cannot be divided further has no integral. */
-static int iop_verdict(const iop_quadrature_work *w, const iop_cell *cell) {
+static int iop_verdict(iop_quadrature_work *w, const iop_cell *cell) {
+    iop_note_middle(w, cell);
     if (cell->n_undefined > 0) return iop_inside_or(w, IOP_UNDEFINED);
     return cell->n_infinite > 0 || cell->stuck >= IOP_STUCK ? IOP_DIVERGENT : IOP_ROUGH;
 }

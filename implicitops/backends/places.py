@@ -9,6 +9,7 @@ import numpy as np
 import sympy as sp
 
 from implicitops.calculus.initial_value import initial_value_of
+from implicitops.calculus.quadrature import quadrature_of
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
@@ -94,7 +95,8 @@ def _of_integral(problem: Integral, status: Status, values: Sequence[Any], count
     """The node that the kernel names, or one at which an integrand of one variable is not a number."""
     node = _double(counters.get("failed_at"))
     if np.isfinite(node):
-        return f". It happened at {problem.variables[-1]} = {node:.6g}"
+        outer = problem.variables[quadrature_of(problem).outermost.depth]
+        return f". It happened at {outer} = {node:.6g}"
     if status is not Status.UNDEFINED or len(problem.limits) != 1:
         return ""
     point = _point(problem, values)
