@@ -11,6 +11,9 @@
  *
  * so that an entry that is zero but for rounding raises no alarm: what counts is the change of the component with relative
  * changes of the parameters.  The same holds of H_ijk with s_j s_k, where the maximum goes over |H_ikl| s_k s_l too.
+ *
+ * A kernel with has_derivatives = IOP_JUDGES_ITSELF knows better what cancels in a derivative: its status is the judgement
+ * of the errors, and only derivatives that are not finite are looked for here.
  */
 #ifndef IMPLICITOPS_DERIVATIVE_STATUS_H
 #define IMPLICITOPS_DERIVATIVE_STATUS_H
@@ -24,6 +27,8 @@
 
 #define IOP_INACCURATE 1e-3
 #define IOP_NEGLIGIBLE 1e-6
+
+enum { IOP_JUDGES_ITSELF = 2 };
 
 /* Positions of what the kernel of a problem writes. */
 enum { IOP_VALUE, IOP_JACOBIAN, IOP_HESSIAN, IOP_ERROR, IOP_JACOBIAN_ERROR, IOP_HESSIAN_ERROR, IOP_N_SOLVE_OUTPUTS };
@@ -96,21 +101,23 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
     if (more[1] > 0) all[IOP_HESSIAN_ERROR] = errors + more[0];
     int64_t failed = operation->run(operation, n, inputs, strides, all, codes, stats);
     for (int64_t i = 0; failed >= 0 && i < n; i++) {
-        if (codes[i] != IOP_CONVERGED) continue;
-        int32_t code = IOP_CONVERGED;
+        const int32_t told = codes[i];
+        const int itself = operation->has_derivatives == IOP_JUDGES_ITSELF;
+        if (told != IOP_CONVERGED && !(itself && told == IOP_DERIVATIVE_INACCURATE)) continue;
+        int32_t code = told;
         iop_parameter_scales(operation, i, inputs, strides, q, memory);
         for (int64_t r = 0; r < rows; r++)
             largest[r] = outputs[IOP_VALUE] != NULL ? fabs(outputs[IOP_VALUE][i * rows + r]) : 0;
         for (int order = 1; order <= 2; order++) {
             double *entries = all[order], *error = all[IOP_ERROR + order];
             if (entries == NULL || sizes[order] == 0) continue;
-            error = error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
+            error = error != NULL && sizes[IOP_ERROR + order] > 0 && !(itself && told == IOP_CONVERGED) ? error + i * sizes[IOP_ERROR + order] : NULL;
             const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, largest,
                                                        entries + i * sizes[order], error);
             if (found != IOP_CONVERGED && code != IOP_DERIVATIVE_UNDEFINED) code = found;
         }
         codes[i] = code;
-        failed += code != IOP_CONVERGED;
+        failed += (code != IOP_CONVERGED) - (told != IOP_CONVERGED);
     }
     free(memory);
     return failed;

@@ -318,7 +318,7 @@ static iop_node_range iop_find_range(iop_quadrature_work *w, int64_t count) {
 
 /* Sums over nodes from ... to, and the terms at open ends in cell->older (low) and cell->change (high). */
 static void iop_sum_range(iop_quadrature_work *w, iop_cell *cell, int64_t from, int64_t to) {
-    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     for (int64_t i = from; i <= to; i++) {
         const int bad = iop_node_counts(w, i) < 0;
         int undefined = 0;
