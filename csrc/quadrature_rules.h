@@ -220,7 +220,7 @@ static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, 
  * a power of 3/2 is claimed.  Otherwise, at a jump or a kink, the changes are erratic, and none is trusted to be small. */
 static double iop_trapezoid_error(double now, double earlier, double first) {
     if (now < earlier * sqrt(earlier) && earlier < first * sqrt(first)) return now * sqrt(now);
-    return now > 0.1 * earlier ? now : 0.1 * earlier;
+    return fmax(now, fmax(0.1 * earlier, 0.01 * first));
 }
 
 /* Halves the step of the trapezoidal rule and estimates the error anew. */
