@@ -82,11 +82,20 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
     return 1;
 }
 
-/* Whether an expression is nothing long before the end, from values at three places that are far out, and three that are
- * not: then it is no power with a small exponent. */
-static int iop_falls_to_nothing(const double *far, const double *begin, int64_t stride) {
-    const double largest = fmax(fabs(begin[0]), fmax(fabs(begin[stride]), fabs(begin[2 * stride])));
-    return largest <= DBL_MAX && fabs(far[2 * stride]) <= 1e-25 * largest && fabs(far[stride]) <= fabs(far[2 * stride]) && fabs(far[0]) <= fabs(far[stride]);
+/* Whether an expression and its derivatives are nothing long before the end, from values at three places that are far
+ * out, and three that are not: then it is no power with a small exponent. */
+static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t e, const double *far, const double *begin) {
+    for (int64_t c = 0; c < w->size; c++) {
+        double largest = 0, before = INFINITY;
+        if (iop_component_of(w, c).expression != e) continue;
+        for (int64_t i = 0; i < 3; i++) largest = fmax(largest, fabs(begin[i * w->size + c]));
+        for (int64_t i = 2; i >= 0; i--) {
+            const double now = fabs(far[i * w->size + c]);
+            if (!(now <= 1e-25 * largest && now <= before && largest <= DBL_MAX)) return 0;
+            before = now;
+        }
+    }
+    return 1;
 }
 
 /* Integral behind one open end of a cell in logarithms, into a further cell: sets *reach to where it begins.  Returns 0 if
@@ -104,7 +113,7 @@ static int iop_add_power_end(iop_quadrature_work *w, int64_t k, int outward, dou
         memset(tail->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
         iop_sample_end(w, &w->cells[k], outward, iop_reaches[r], memory, &end);
         for (int64_t e = 0; e < w->quadrature->n && fits; e++) {
-            if (iop_falls_to_nothing(near + e, begin + e, w->size)) continue;
+            if (iop_falls_to_nothing(w, e, near, begin)) continue;
             fits = iop_add_power(w, &end, e, tail);
         }
         for (int64_t c = 0; c < w->size; c++) fits &= isfinite(tail->integral[c]) != 0;

@@ -112,7 +112,7 @@ static double iop_place_of(const iop_cell *cell, double u) {
     return part > 0 && part < 1 ? asinh(log(part / (1 - part)) / (2 * iop_half_pi)) : NAN;
 }
 
-/* Derivatives that are no numbers where the value itself is nothing beside the largest one count as 0.
+/* Derivatives that are NaN where the value itself is nothing beside the largest one count as 0.
  *
  * exp(a x)/(1 + exp(a x))^2 is infinity over infinity long after 1/(1 + exp(a x)) has become negligible: what overflows
  * is the formula.  A derivative is the value times that of its logarithm, and it would take a logarithm that changes by
@@ -122,7 +122,7 @@ static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
         for (int64_t c = w->quadrature->n; c < w->size; c++) {
             const int64_t e = iop_component_of(w, c).expression;
             const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
-            if (value < IOP_NOTHING * w->largest[e] && !isfinite(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]))
+            if (value < IOP_NOTHING * w->largest[e] && isnan(w->out[c * IOP_NODE_ROW + w->lanes[i]]))
                 w->out[c * IOP_NODE_ROW + w->lanes[i]] = 0;
         }
 }

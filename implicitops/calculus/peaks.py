@@ -2,8 +2,8 @@
 
 A rule sees its nodes only, and a narrow peak beside something wide stands between them. What makes peaks and steps in
 formulas is a function of something that passes through 0, or is least, at the peak: ``exp(-((x - p)/w)**2)``,
-``1/((x - p)**2 + w**2)``, ``tanh((x - p)/w)``. Those places are known from the expression as soon as it is affine in the
-variable, or quadratic, and the kernel compares the integrand there with what its nodes have seen.
+``1/((x - p)**2 + w**2)``, ``tanh((x - p)/w)``. Those places are known from the expression as soon as it is affine in
+the variable, or quadratic, and the kernel compares the integrand there with what its nodes have seen.
 """
 
 from __future__ import annotations

@@ -45,7 +45,9 @@ def integral_operation(operation: Solve) -> Any:
     outermost = quadrature_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
     inputs, outputs = sizes(operation.input_shapes), sizes(operation.kernel_output_shapes)
-    return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=JUDGES_ITSELF)
+    return _operation.Operation(
+        kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=JUDGES_ITSELF
+    )
 
 
 def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:

@@ -94,7 +94,12 @@ def compared(case, solution, order):
         yield (
             solution.status[i],
             [
-                (values, abs(values - exact[k]), abs(exact[k]), rounding_of(case, point) * np.broadcast_to(scales[k], values.shape))
+                (
+                    values,
+                    abs(values - exact[k]),
+                    abs(exact[k]),
+                    rounding_of(case, point) * np.broadcast_to(scales[k], values.shape),
+                )
                 for k, values in enumerate(found)
             ],
         )
@@ -156,7 +161,9 @@ def test_estimates_of_derivatives_are_mostly_within_a_thousand_of_their_errors()
         if solution is None:
             continue
         for i, (_, comparisons) in enumerate(compared(case, solution, 2)):
-            for (values, error, exact, _), estimate in zip(comparisons[1:], (solution.jacobian_error, solution.hessian_error)):
+            for (values, error, exact, _), estimate in zip(
+                comparisons[1:], (solution.jacobian_error, solution.hessian_error)
+            ):
                 known = np.isfinite(values)
                 found = np.reshape(estimate[i], values.shape)[known]
                 close.extend(found <= 1000 * np.maximum(error, np.finfo(float).eps * exact)[known])

@@ -1,4 +1,4 @@
-"""What stands between the nodes of an integral is seen or flagged: peaks, steps, boundary layers, aliases, slow ends."""
+"""What stands between the nodes of an integral is seen or flagged: peaks, boundary layers, aliases; and slow ends."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ def test_boundary_layers_are_seen(layer):
 
 
 def test_a_peak_at_a_stated_break_point_is_seen():
-    problem = iop.Integral(sp.cos(x) + sp.exp(-(sp.sin(x) - sp.sin(p)) ** 2 / w**2), (x, 0, 1), [p, w], breakpoints=[p])
+    problem = iop.Integral(
+        sp.cos(x) + sp.exp(-((sp.sin(x) - sp.sin(p)) ** 2) / w**2), (x, 0, 1), [p, w], breakpoints=[p]
+    )
     assert problem(0.3, 1e-6) == pytest.approx(np.sin(1) + 1e-6 * np.sqrt(np.pi) / np.cos(0.3), rel=1e-9)
 
 
@@ -142,7 +144,8 @@ def test_jumps_close_to_the_ends_are_seen():
 
 @pytest.mark.slow
 def test_jumps_between_the_last_node_and_the_end_are_rare_enough():
-    assert floors(3000, 4) <= 1  # 14 before ends were looked at; what is left is a rule whose three last changes are small
+    """There were 14 before ends were looked at. What is left is a rule whose last three changes are small by chance."""
+    assert floors(3000, 4) <= 1
 
 
 SLOW = [
@@ -169,7 +172,9 @@ SLOW = [
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-@pytest.mark.parametrize(("integrand", "limits", "exact", "points"), [case[1:] for case in SLOW], ids=[c[0] for c in SLOW])
+@pytest.mark.parametrize(
+    ("integrand", "limits", "exact", "points"), [case[1:] for case in SLOW], ids=[c[0] for c in SLOW]
+)
 def test_ends_that_are_slow_powers_have_value_and_derivatives(integrand, limits, exact, points, order):
     params = [a, p] if integrand.has(p) else [a]
     problem = iop.Integral(integrand, limits, params)
