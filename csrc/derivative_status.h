@@ -11,9 +11,6 @@
  *
  * so that an entry that is zero but for rounding raises no alarm: what counts is the change of the component with relative
  * changes of the parameters.  The same holds of H_ijk with s_j s_k, where the maximum goes over |H_ikl| s_k s_l too.
- *
- * A kernel with has_derivatives = IOP_JUDGES_ITSELF knows better what cancels in a derivative: its status is the judgement
- * of the errors, and only derivatives that are not finite are looked for here.
  */
 #ifndef IMPLICITOPS_DERIVATIVE_STATUS_H
 #define IMPLICITOPS_DERIVATIVE_STATUS_H
@@ -28,7 +25,10 @@
 #define IOP_INACCURATE 1e-3
 #define IOP_NEGLIGIBLE 1e-6
 
-enum { IOP_JUDGES_ITSELF = 2 };
+/* Whether an operation's outputs are those of a problem's kernel, and what is judged of its derivatives: that they are
+ * finite, or their errors as well.  The errors of an integration in steps are what its tolerances ask for, and cost another
+ * integration; those of an integral are judged by its kernel, which knows what cancels in them. */
+enum { IOP_NO_DERIVATIVES = 0, IOP_JUDGED = 1, IOP_JUDGED_FINITE = 2 };
 
 /* Positions of what the kernel of a problem writes. */
 enum { IOP_VALUE, IOP_JACOBIAN, IOP_HESSIAN, IOP_ERROR, IOP_JACOBIAN_ERROR, IOP_HESSIAN_ERROR, IOP_N_SOLVE_OUTPUTS };
@@ -83,14 +83,17 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
                               const int64_t *strides, double *const *outputs, int32_t *status, int64_t *const *stats,
                               int keeps_inaccurate) {
     const int64_t *sizes = operation->output_sizes;
+    const int judges_errors = operation->has_derivatives == IOP_JUDGED;
     if (!operation->has_derivatives || sizes[IOP_JACOBIAN] == 0 || sizes[IOP_VALUE] == 0 ||
         (outputs[IOP_JACOBIAN] == NULL && outputs[IOP_HESSIAN] == NULL))
         return operation->run(operation, n, inputs, strides, outputs, status, stats);
     const int64_t rows = sizes[IOP_VALUE], q = sizes[IOP_JACOBIAN] / rows;
     /* Errors that nobody wants are needed for the judgement. */
     const int64_t more[2] = {
-        outputs[IOP_JACOBIAN] != NULL && outputs[IOP_JACOBIAN_ERROR] == NULL ? n * sizes[IOP_JACOBIAN_ERROR] : 0,
-        outputs[IOP_HESSIAN] != NULL && outputs[IOP_HESSIAN_ERROR] == NULL ? n * sizes[IOP_HESSIAN_ERROR] : 0};
+        judges_errors && outputs[IOP_JACOBIAN] != NULL && outputs[IOP_JACOBIAN_ERROR] == NULL
+            ? n * sizes[IOP_JACOBIAN_ERROR] : 0,
+        judges_errors && outputs[IOP_HESSIAN] != NULL && outputs[IOP_HESSIAN_ERROR] == NULL
+            ? n * sizes[IOP_HESSIAN_ERROR] : 0};
     double *memory = (double *)malloc((size_t)(q + rows + more[0] + more[1]) * sizeof(double) +
                                       (size_t)(status == NULL ? n : 0) * sizeof(int32_t));
     if (memory == NULL) return -1;
@@ -101,23 +104,24 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
     if (more[1] > 0) all[IOP_HESSIAN_ERROR] = errors + more[0];
     int64_t failed = operation->run(operation, n, inputs, strides, all, codes, stats);
     for (int64_t i = 0; failed >= 0 && i < n; i++) {
-        const int32_t told = codes[i];
-        const int itself = operation->has_derivatives == IOP_JUDGES_ITSELF;
-        if (told != IOP_CONVERGED && !(itself && told == IOP_DERIVATIVE_INACCURATE)) continue;
-        int32_t code = told;
+        if (codes[i] == IOP_DERIVATIVE_INACCURATE && !keeps_inaccurate)
+            for (int order = 1; order <= 2; order++)
+                for (int64_t c = 0; all[order] != NULL && c < sizes[order]; c++) all[order][i * sizes[order] + c] = NAN;
+        if (codes[i] != IOP_CONVERGED) continue;
+        int32_t code = IOP_CONVERGED;
         iop_parameter_scales(operation, i, inputs, strides, q, memory);
         for (int64_t r = 0; r < rows; r++)
             largest[r] = outputs[IOP_VALUE] != NULL ? fabs(outputs[IOP_VALUE][i * rows + r]) : 0;
         for (int order = 1; order <= 2; order++) {
             double *entries = all[order], *error = all[IOP_ERROR + order];
             if (entries == NULL || sizes[order] == 0) continue;
-            error = error != NULL && sizes[IOP_ERROR + order] > 0 && !(itself && told == IOP_CONVERGED) ? error + i * sizes[IOP_ERROR + order] : NULL;
+            error = judges_errors && error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
             const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, largest,
                                                        entries + i * sizes[order], error);
             if (found != IOP_CONVERGED && code != IOP_DERIVATIVE_UNDEFINED) code = found;
         }
         codes[i] = code;
-        failed += (code != IOP_CONVERGED) - (told != IOP_CONVERGED);
+        failed += code != IOP_CONVERGED;
     }
     free(memory);
     return failed;

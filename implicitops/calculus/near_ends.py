@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from implicitops.calculus.switching import affine_slope
+from implicitops.calculus.regimes import affine_slope
 
 #: Polynomials of a higher degree are not expanded about an end.
 _MAX_DEGREE = 8

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import sympy as sp
 
-from implicitops.calculus.switching import affine_slope
+from implicitops.calculus.regimes import affine_slope
 
 #: More places than these are not looked at.
 _MAX_CENTERS = 8

@@ -24,8 +24,8 @@ import sympy as sp
 from implicitops.calculus.locating import Locator
 from implicitops.calculus.near_ends import at_distance, exact, oscillation, singular_points
 from implicitops.calculus.peaks import peak_centers
+from implicitops.calculus.regimes import Switch
 from implicitops.calculus.statement import Statement
-from implicitops.calculus.switching import Switch
 from implicitops.calculus.tape import Tape
 from implicitops.calculus.vanishing import vanishes
 from implicitops.codegen import Bundle
