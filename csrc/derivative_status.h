@@ -27,7 +27,7 @@
 
 /* Whether an operation's outputs are those of a problem's kernel, and what is judged of its derivatives: that they are
  * finite, or their errors as well.  The errors of an integration in steps are what its tolerances ask for, and cost another
- * integration. */
+ * integration; those of an integral are judged by its kernel, which knows what cancels in them. */
 enum { IOP_NO_DERIVATIVES = 0, IOP_JUDGED = 1, IOP_JUDGED_FINITE = 2 };
 
 /* Positions of what the kernel of a problem writes. */
@@ -104,6 +104,9 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
     if (more[1] > 0) all[IOP_HESSIAN_ERROR] = errors + more[0];
     int64_t failed = operation->run(operation, n, inputs, strides, all, codes, stats);
     for (int64_t i = 0; failed >= 0 && i < n; i++) {
+        if (codes[i] == IOP_DERIVATIVE_INACCURATE && !keeps_inaccurate)
+            for (int order = 1; order <= 2; order++)
+                for (int64_t c = 0; all[order] != NULL && c < sizes[order]; c++) all[order][i * sizes[order] + c] = NAN;
         if (codes[i] != IOP_CONVERGED) continue;
         int32_t code = IOP_CONVERGED;
         iop_parameter_scales(operation, i, inputs, strides, q, memory);

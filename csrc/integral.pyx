@@ -1,6 +1,7 @@
 """Definite integrals: gather the parameters of a batch element, integrate, scatter value and derivatives. See quadrature.h."""
 
-from libc.math cimport NAN, isfinite
+from libc.float cimport DBL_EPSILON
+from libc.math cimport NAN, fabs, isfinite
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -24,7 +25,11 @@ cdef extern from "implicitops.h" nogil:
         const void *data
     enum:
         IOP_CONVERGED
+        IOP_UNDEFINED
         IOP_INVALID_INPUT
+        IOP_DIVERGENT
+        IOP_SLOW_TAIL
+        IOP_DERIVATIVE_INACCURATE
 
 cdef extern from "quadrature.h" nogil:
     enum:
@@ -56,6 +61,7 @@ cdef extern from "quadrature.h" nogil:
         int64_t first
         int64_t second
         int64_t size
+        int64_t rows
         double *parameters
         double *moments
         iop_stretch *stretches
@@ -74,6 +80,7 @@ cdef extern from "quadrature.h" nogil:
         double *tolerance
         double *residue
         double *noise
+        double *parts
         double *scratch
         double *tail
         double *chained
@@ -115,7 +122,7 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.quadrature = q
     w.first = d
     w.second = pairs
-    w.size = size
+    w.size = w.rows = size
     w.parameters = take(&m, q.n_parameters + q.n_constants)
     w.moments = take(&m, (q.n_points + 1) * lengths + 2 * q.n_switches + q.n_centers)
     w.stretches = <iop_stretch *> take(&m, doubles_of((q.n_points + 1) * sizeof(iop_stretch)))
@@ -140,6 +147,7 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.tolerance = take(&m, size)
     w.residue = take(&m, size)
     w.noise = take(&m, size)
+    w.parts = take(&m, size)
     w.scratch = take(&m, 2 * size + 1 + q.n_parameters + regimes)
     w.tail = take(&m, size)
     w.chained = take(&m, size + lengths)
@@ -189,10 +197,81 @@ cdef void release(iop_quadrature_work *w) noexcept nogil:
                 release(&w.inside[j])
 
 
+cdef void take_components(iop_quadrature_work *w, int order) noexcept nogil:
+    """What a level and those inside are to find: values, and derivatives up to an order."""
+    cdef int64_t j
+    w.size = w.quadrature.n * (1 + (w.first if order >= 1 else 0) + (w.second if order >= 2 else 0))
+    if w.inside != NULL:
+        for j in range(w.quadrature.n_forms):
+            if w.quadrature.inside[j] != NULL:
+                take_components(&w.inside[j], order)
+
+
+cdef int integrate(iop_quadrature_work *w) noexcept nogil:
+    """Value and derivatives; NaN for those of an order whose integrals diverge or are undefined where the value is not."""
+    cdef int order = w.quadrature.order, code = iop_integrate(w, 1), whole = code
+    cdef int64_t c
+    if code == IOP_CONVERGED:
+        add_rounding_of_parameters(w)
+    while order > 0 and code in (IOP_UNDEFINED, IOP_DIVERGENT, IOP_SLOW_TAIL):
+        order -= 1
+        take_components(w, order)
+        code = iop_integrate(w, 1)
+        if code == IOP_CONVERGED:
+            for c in range(w.size, w.rows):
+                w.total[c] = w.error[c] = w.noise[c] = NAN
+    take_components(w, w.quadrature.order)
+    return code if code < 0 or code == IOP_CONVERGED else whole
+
+
+cdef double error_of(const iop_quadrature_work *w, int64_t c) noexcept nogil:
+    """Estimated error of a component: of the rules, of the nodes, and of its last digit."""
+    return w.error[c] + w.noise[c] + DBL_EPSILON * fabs(w.total[c])
+
+
+cdef void add_rounding_of_parameters(iop_quadrature_work *w) noexcept nogil:
+    """Adds to w.noise what rounding of the parameters amounts to, as a stand-in for that inside the integrand: for I the
+    sum of half an epsilon of p_a dI/dp_a, and so for each derivative from the next ones. For the highest order, whose
+    next ones are not known, it is twenty times as large in relation as that of the order below."""
+    cdef int64_t n = w.quadrature.n, d = w.first, i, a, b, c
+    cdef double value, share, largest
+    for i in range(n if d > 0 else 0):
+        value = 0
+        for a in range(d):
+            value += fabs(w.parameters[a] * w.total[n + i * d + a])
+        largest = value / w.magnitude[i] if w.magnitude[i] > 0 else 0
+        w.noise[i] += 0.5 * DBL_EPSILON * value
+        for a in range(d):
+            c = n + i * d + a
+            share = 20 * largest * fabs(w.total[c])
+            if w.second > 0:
+                share = 0
+                for b in range(d):
+                    share += fabs(w.parameters[b] * w.total[n * (1 + d) + i * w.second + iop_pair(d, a, b)])
+                value = share / w.magnitude[c] if w.magnitude[c] > 0 else 0
+                largest = value if value > largest else largest
+            w.noise[c] += 0.5 * DBL_EPSILON * share
+        for b in range(w.second):
+            c = n * (1 + d) + i * w.second + b
+            w.noise[c] += 10 * DBL_EPSILON * largest * fabs(w.total[c])
+
+
+cdef bint is_inaccurate(const iop_quadrature_work *w) noexcept nogil:
+    """Whether a derivative has an error above a thousandth of it, and above a millionth of what cancels in it: one that
+    vanishes by symmetry is as accurate as its parts."""
+    cdef int64_t c
+    for c in range(w.quadrature.n, w.rows):
+        if error_of(w, c) > 1e-3 * fabs(w.total[c]) and error_of(w, c) > 1e-6 * (w.magnitude[c] + w.parts[c]):
+            return True
+    return False
+
+
 cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes, double *const *outputs, int code) noexcept nogil:
-    """Writes the outputs of batch element i: value, Jacobian, Hessian and the estimated error of the value."""
+    """Writes the outputs of batch element i: value, Jacobian, Hessian and the estimated errors of all three."""
     cdef int64_t k, j, a, b, n = w.quadrature.n, d = w.first
     cdef double *target
+    cdef double *errors
+    cdef int64_t c
     if code != IOP_CONVERGED:
         for k in range(6):
             if outputs[k] != NULL:
@@ -205,15 +284,22 @@ cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes,
     if outputs[1] != NULL:
         for j in range(sizes[1]):
             outputs[1][i * sizes[1] + j] = w.total[n + j]
-    if outputs[2] != NULL and w.second > 0:
-        for j in range(n):
-            for a in range(d):
-                target = outputs[2] + i * sizes[2] + (j * d + a) * d
-                for b in range(d):
-                    target[b] = w.total[n * (1 + d) + j * w.second + iop_pair(d, a, b)]
+    for j in range(n if w.second > 0 else 0):
+        for a in range(d):
+            target = outputs[2] + i * sizes[2] + (j * d + a) * d if outputs[2] != NULL else NULL
+            errors = outputs[5] + i * sizes[5] + (j * d + a) * d if outputs[5] != NULL and sizes[5] > 0 else NULL
+            for b in range(d):
+                c = n * (1 + d) + j * w.second + iop_pair(d, a, b)
+                if target != NULL:
+                    target[b] = w.total[c]
+                if errors != NULL:
+                    errors[b] = error_of(w, c)
     if outputs[3] != NULL:
         for j in range(sizes[3]):
-            outputs[3][i * n + j] = w.error[j] + w.noise[j]
+            outputs[3][i * n + j] = error_of(w, j)
+    if outputs[4] != NULL:
+        for j in range(sizes[4]):
+            outputs[4][i * sizes[4] + j] = error_of(w, n + j)
 
 
 cdef int gather(iop_quadrature_work *w, const iop_operation *operation, int64_t i, const double *const *inputs,
@@ -243,11 +329,13 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     lay_out(&w, q, memory, False)
     for i in range(n_batch):
         begin(&w)
-        code = IOP_INVALID_INPUT if gather(&w, operation, i, inputs, input_strides) else iop_integrate(&w, 1)
+        code = IOP_INVALID_INPUT if gather(&w, operation, i, inputs, input_strides) else integrate(&w)
         if code < 0:
             break
-        failed += code != IOP_CONVERGED
         scatter(&w, i, operation.output_sizes, outputs, code)
+        if code == IOP_CONVERGED and is_inaccurate(&w):
+            code = IOP_DERIVATIVE_INACCURATE
+        failed += code != IOP_CONVERGED
         if status != NULL:
             status[i] = code
         if stats != NULL:

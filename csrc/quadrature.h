@@ -61,7 +61,8 @@ typedef struct iop_quadrature_work iop_quadrature_work;
 struct iop_quadrature_work {
     const iop_quadrature *quadrature;
     int64_t first, second; /* first and second derivatives of each expression */
-    int64_t size;          /* N */
+    int64_t size;          /* N, or as many of the first of them as a solve is to find */
+    int64_t rows;          /* N */
     double *parameters;    /* and then the constants */
     double *moments;
     iop_stretch *stretches;
@@ -70,7 +71,7 @@ struct iop_quadrature_work {
     double *in, *out;      /* blocks of the integrand: inputs and N outputs by IOP_NODE_ROW */
     double *node, *distance, *away, *factor;
     int64_t lanes[IOP_NODES + 16];
-    double *total, *error, *magnitude, *tolerance, *residue, *noise, *scratch, *tail, *chained;
+    double *total, *error, *magnitude, *tolerance, *residue, *noise, *parts, *scratch, *tail, *chained;
     double *largest; /* of each expression, over all nodes of the solve, G dx/dt */
     iop_cell *cells;
     double *cell_data;

@@ -49,7 +49,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
         const int64_t capacity = 2 * w->capacity + 8;
         iop_cell *cells = realloc(w->cells, capacity * sizeof(iop_cell));
         if (cells != NULL) w->cells = cells;
-        double *data = cells == NULL ? NULL : realloc(w->cell_data, IOP_CELL_ROWS * w->size * capacity * sizeof(double));
+        double *data = cells == NULL ? NULL : realloc(w->cell_data, IOP_CELL_ROWS * w->rows * capacity * sizeof(double));
         if (data == NULL) {
             w->out_of_memory = 1;
             return -1;
@@ -57,15 +57,15 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
         w->cell_data = data;
         w->capacity = capacity;
         for (int64_t k = 0; k < capacity; k++) {
-            double *own = data + IOP_CELL_ROWS * w->size * k;
+            double *own = data + IOP_CELL_ROWS * w->rows * k;
             cells[k].integral = own;
-            cells[k].error = own + w->size;
-            cells[k].magnitude = own + 2 * w->size;
-            cells[k].change = own + 3 * w->size;
-            cells[k].older = own + 4 * w->size;
-            cells[k].first = own + 5 * w->size;
-            cells[k].last = own + 6 * w->size;
-            cells[k].noise = own + 7 * w->size;
+            cells[k].error = own + w->rows;
+            cells[k].magnitude = own + 2 * w->rows;
+            cells[k].change = own + 3 * w->rows;
+            cells[k].older = own + 4 * w->rows;
+            cells[k].first = own + 5 * w->rows;
+            cells[k].last = own + 6 * w->rows;
+            cells[k].noise = own + 7 * w->rows;
         }
     }
     const iop_cell empty = {0};
@@ -73,7 +73,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
     iop_cell *cell = &w->cells[w->n_cells];
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
-    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     return w->n_cells++;
 }
 
@@ -120,7 +120,7 @@ static int iop_inside_or(const iop_quadrature_work *w, int status) {
 
 /* Takes a cell out of the sums, for others that take its place. */
 static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
-    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     cell->n_undefined = cell->n_infinite = 0;
     cell->rule = IOP_RULE_NONE;
 }

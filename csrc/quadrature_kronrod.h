@@ -172,13 +172,15 @@ static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell
     const iop_stretch *s = &w->stretches[cell->stretch];
     const int64_t point = s->kind == IOP_LINE ? -1 : cell->side == IOP_RIGHT || s->kind == IOP_FROM_RIGHT ? s->right : s->left;
     const double end = point < 0 || cell->map != IOP_DIRECT ? 0 : fabs(w->moments[point] / s->length[0]);
+    /* The exponent of a substitution is rounded, too. */
+    const double exponent = cell->map == IOP_DIRECT ? 0 : fmax(fabs(log(w->away[0])), fabs(log(w->away[20])));
     double before = row[w->lanes[0]], sum = 0;
     for (int64_t i = 1; i < IOP_KRONROD; i++) {
         const double now = row[w->lanes[i]];
         sum += (end + w->away[i]) * fabs(now - before);
         before = now;
     }
-    return DBL_EPSILON / 2 * sum;
+    return DBL_EPSILON / 2 * (1 + 4 * exponent) * sum;
 }
 
 /* The Gauss-Kronrod pair between cell->from and cell->to. */
@@ -192,7 +194,7 @@ static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
     iop_sample(w, cell, IOP_KRONROD + checks.count, w->node);
     iop_count_bad(w, IOP_KRONROD, &cell->n_undefined, &cell->n_infinite);
     if (cell->n_undefined + cell->n_infinite > 0) {
-        memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+        memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
         return;
     }
     for (int64_t c = 0; c < w->size; c++) {

@@ -82,21 +82,38 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
     return 1;
 }
 
+/* Whether an expression and its derivatives are nothing long before the end, from values at three places that are far
+ * out, and three that are not: then it is no power with a small exponent. */
+static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t e, const double *far, const double *begin) {
+    for (int64_t c = 0; c < w->size; c++) {
+        double largest = 0, before = INFINITY;
+        if (iop_component_of(w, c).expression != e) continue;
+        for (int64_t i = 0; i < 3; i++) largest = fmax(largest, fabs(begin[i * w->size + c]));
+        for (int64_t i = 2; i >= 0; i--) {
+            const double now = fabs(far[i * w->size + c]);
+            if (!(now <= 1e-25 * largest && now <= before && largest <= DBL_MAX)) return 0;
+            before = now;
+        }
+    }
+    return 1;
+}
+
 /* Integral behind one open end of a cell in logarithms, into a further cell: sets *reach to where it begins.  Returns 0 if
  * some expression is no power there. */
 static int iop_add_power_end(iop_quadrature_work *w, int64_t k, int outward, double *reach, double *memory) {
     const int64_t other = iop_new_cell(w, w->cells[k].stretch);
     if (other < 0) return 0;
     iop_power_end end;
-    double *near = memory + 3 * w->size;
+    double *near = memory + 3 * w->size, *begin = memory + 6 * w->size;
     iop_sample_end(w, &w->cells[k], outward, iop_reaches[IOP_N_REACHES - 1], near, &end);
+    iop_sample_end(w, &w->cells[k], outward, 10, begin, &end);
     for (int64_t r = 0; r < IOP_N_REACHES; r++) {
         iop_cell *tail = &w->cells[other];
         int fits = 1;
-        memset(tail->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+        memset(tail->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
         iop_sample_end(w, &w->cells[k], outward, iop_reaches[r], memory, &end);
         for (int64_t e = 0; e < w->quadrature->n && fits; e++) {
-            if (fabs(near[2 * w->size + e]) <= 1e-25 * w->largest[e]) continue; /* long before the end it is nothing */
+            if (iop_falls_to_nothing(w, e, near, begin)) continue;
             fits = iop_add_power(w, &end, e, tail);
         }
         for (int64_t c = 0; c < w->size; c++) fits &= isfinite(tail->integral[c]) != 0;
@@ -118,7 +135,7 @@ static double iop_log_distance(const iop_cell *cell, double t, double width) {
 
 /* A cell in logarithms from one end of a stretch outwards, which replaces cell k; what is not open ends at from, to. */
 static int iop_begin_logarithmic(iop_quadrature_work *w, int64_t k, double from, double to, int open_low, int open_high) {
-    double *memory = malloc(6 * w->size * sizeof(double)), low = -from, high = to;
+    double *memory = malloc(9 * w->size * sizeof(double)), low = -from, high = to;
     if (memory == NULL) return w->out_of_memory = 1, -1;
     w->cells[k].map = IOP_LOGARITHMIC;
     const int fits = (!open_low || iop_add_power_end(w, k, -1, &low, memory)) && (!open_high || iop_add_power_end(w, k, 1, &high, memory));

@@ -112,7 +112,7 @@ static double iop_place_of(const iop_cell *cell, double u) {
     return part > 0 && part < 1 ? asinh(log(part / (1 - part)) / (2 * iop_half_pi)) : NAN;
 }
 
-/* Derivatives that are no numbers where the value itself is nothing beside the largest one count as 0.
+/* Derivatives that are NaN where the value itself is nothing beside the largest one count as 0.
  *
  * exp(a x)/(1 + exp(a x))^2 is infinity over infinity long after 1/(1 + exp(a x)) has become negligible: what overflows
  * is the formula.  A derivative is the value times that of its logarithm, and it would take a logarithm that changes by
@@ -122,7 +122,7 @@ static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
         for (int64_t c = w->quadrature->n; c < w->size; c++) {
             const int64_t e = iop_component_of(w, c).expression;
             const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
-            if (value < IOP_NOTHING * w->largest[e] && !isfinite(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]))
+            if (value < IOP_NOTHING * w->largest[e] && isnan(w->out[c * IOP_NODE_ROW + w->lanes[i]]))
                 w->out[c * IOP_NODE_ROW + w->lanes[i]] = 0;
         }
 }
@@ -220,7 +220,7 @@ static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, 
  * a power of 3/2 is claimed.  Otherwise, at a jump or a kink, the changes are erratic, and none is trusted to be small. */
 static double iop_trapezoid_error(double now, double earlier, double first) {
     if (now < earlier * sqrt(earlier) && earlier < first * sqrt(first)) return now * sqrt(now);
-    return now > 0.1 * earlier ? now : 0.1 * earlier;
+    return fmax(now, fmax(0.1 * earlier, 0.01 * first));
 }
 
 /* Halves the step of the trapezoidal rule and estimates the error anew. */
@@ -318,7 +318,7 @@ static iop_node_range iop_find_range(iop_quadrature_work *w, int64_t count) {
 
 /* Sums over nodes from ... to, and the terms at open ends in cell->older (low) and cell->change (high). */
 static void iop_sum_range(iop_quadrature_work *w, iop_cell *cell, int64_t from, int64_t to) {
-    memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
+    memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     for (int64_t i = from; i <= to; i++) {
         const int bad = iop_node_counts(w, i) < 0;
         int undefined = 0;

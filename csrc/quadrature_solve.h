@@ -6,6 +6,12 @@
 #include "quadrature_tail.h"
 #include "quadrature_unseen.h"
 
+/* Relative rounding error of the length of a stretch, a difference of two points. */
+static double iop_rounding_of_length(const iop_quadrature_work *w, const iop_stretch *s) {
+    if (s->kind != IOP_FINITE) return 0;
+    return DBL_EPSILON / 2 * (fabs(w->moments[s->left]) + fabs(w->moments[s->right])) / fabs(s->length[0]);
+}
+
 /* Where functions underflow, an integral inside has no digits: exp(-x^2 - y^2) as a function of x at y = 27. */
 #define IOP_UNDERFLOWN 1e-300
 
@@ -18,25 +24,25 @@ static int iop_sum_cells(iop_quadrature_work *w) {
     int within = 1;
     memset(w->total, 0, w->size * sizeof(double));
     memset(w->magnitude, 0, w->size * sizeof(double));
-    memset(w->tolerance, 0, w->size * sizeof(double));
+    memset(w->parts, 0, w->size * sizeof(double));
     memset(w->noise, 0, w->size * sizeof(double));
     memcpy(w->error, w->residue, w->size * sizeof(double));
     for (int64_t k = 0; k < w->n_cells; k++) {
         const iop_cell *cell = &w->cells[k];
-        const double *pace = w->stretches[cell->stretch].pace;
+        const double *pace = w->stretches[cell->stretch].pace, length = iop_rounding_of_length(w, &w->stretches[cell->stretch]);
         within &= cell->n_undefined + cell->n_infinite == 0;
         for (int64_t c = 0; c < w->size; c++) {
             const iop_component is = iop_component_of(w, c);
             w->total[c] += cell->integral[c];
             w->error[c] += cell->error[c];
-            w->noise[c] += cell->noise[c];
+            w->noise[c] += cell->noise[c] + length * cell->magnitude[c];
             w->magnitude[c] += cell->magnitude[c];
-            w->tolerance[c] += 0.25 * rounding * pace[is.derivative] * cell->magnitude[is.expression];
+            w->parts[c] += pace[is.derivative] * cell->magnitude[is.expression];
         }
     }
     for (int64_t c = 0; c < w->size; c++) {
         const double known = c < q->n ? 0 : 8 * w->noise[c]; /* of derivatives, whose formulas may be steep, no more is asked */
-        const double least = w->tolerance[c] + rounding * w->magnitude[c] + known + w->floor;
+        const double least = rounding * (0.25 * w->parts[c] + w->magnitude[c]) + known + w->floor;
         const double wanted = q->rtol * fabs(w->total[c]) + q->atol[iop_component_of(w, c).expression];
         w->tolerance[c] = wanted > least ? wanted : least;
         within &= w->error[c] <= w->tolerance[c];

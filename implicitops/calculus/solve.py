@@ -17,11 +17,12 @@ from implicitops.calculus.sensitivities import (
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
+from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
 
 #: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
 #: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
-ESTIMATED: dict[type, tuple[bool, bool]] = {ODE: (True, True)}
+ESTIMATED: dict[type, tuple[bool, bool]] = {Integral: (True, True), ODE: (True, True)}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ METHODS = ("auto", "gauss_kronrod", "double_exponential")
 #: Solves that keep a thread busy for about a tenth of a millisecond.
 GRAIN = 32
 
+#: Only that derivatives are finite is judged outside the kernel (IOP_JUDGED_FINITE in csrc/derivative_status.h).
+FINITE = 2
+
 #: Tolerance of an inner integral, relative to that of the integral around it.
 INNER_TOLERANCE = 0.1
 
@@ -42,7 +45,7 @@ def integral_operation(operation: Solve) -> Any:
     outermost = quadrature_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
     inputs, outputs = sizes(operation.input_shapes), sizes(operation.kernel_output_shapes)
-    return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=True)
+    return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
 
 
 def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
