@@ -14,9 +14,9 @@ import numpy as np
 from implicitops.backends import failure_journal
 from implicitops.backends.marked_nan import SOLVES
 from implicitops.backends.numpy import listed, solve
-from implicitops.calculus import Operation
+from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import Shape
-from implicitops.calculus.sensitivities import Adjoint
+from implicitops.calculus.sensitivities import Adjoint, Sensitivities
 from implicitops.problems.base import Problem
 from implicitops.status import SolveWarning, Status
 
@@ -125,7 +125,7 @@ def unrecorded() -> Iterator[None]:
             _failures.update(before)
 
 
-def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]]) -> None:
+def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]], order: int = 0) -> None:
     """Count failed solves of a problem and warn if they are its first, unless a report will sum them up.
 
     Parameters
@@ -133,9 +133,10 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
     problem : Problem
     count : int, how many batch elements failed
     parameters : callable that returns the arguments of each of them, asked only while few are known
+    order : int, order of the derivative that failed, 0 for the value
     """
     known = _failures.get(problem)
-    found = _explain(problem, parameters()) if known is None or len(known.first) < KEPT else ()
+    found = _explain(problem, parameters(), order) if known is None or len(known.first) < KEPT else ()
     more = Failures(count, found, {_stage: count})
     add_failures({problem: more})
     if failure_journal.is_open():
@@ -145,27 +146,43 @@ def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Seque
         warnings.warn_explicit(_message(problem, found[0]), SolveWarning, "implicitops", 0, "implicitops")
 
 
-def record_nans(operation: Operation, inputs: Sequence[np.ndarray], output: np.ndarray) -> None:
-    """Count the NaNs of an operation's first output, if it is one of :data:`SOLVES`.
+def record_nans(operation: Operation, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+    """Count the NaNs of an operation's outputs, if it solves a problem or is part of a derivative of one.
+
+    A derivative has failed where it is NaN although its inputs are finite; else something before it has.
 
     Parameters
     ----------
     operation : Operation
-    inputs : sequence of ndarray, whose leading axes broadcast to those of the output
-    output : ndarray
+    inputs : sequence of ndarray, whose leading axes broadcast to those of the outputs
+    outputs : sequence of ndarray, the first of the operation's; empty where they were not computed
     """
-    if not isinstance(operation, SOLVES):
+    solves = isinstance(operation, SOLVES)
+    problem: Problem | None = operation.problem if solves else getattr(operation, "differentiated", None)
+    if problem is None:
         return
-    failed = _has_nan(output, operation.output_shapes[0])
+    found = [_has_nan(x, shape) for x, shape in zip(outputs, operation.output_shapes) if x.size]
+    if not found:
+        return
+    failed = np.logical_or.reduce(found)
     if isinstance(operation, Adjoint):  # a cotangent that is NaN is the failure of something else
         failed &= ~_has_nan(inputs[-1], operation.input_shapes[-1])
+    elif not solves:
+        for x, shape in zip(inputs, operation.input_shapes):
+            failed &= np.isfinite(x).all(axis=tuple(range(-len(shape), 0)))
     where = np.argwhere(failed)
     if not len(where):
         return
-    problem: Problem = operation.problem
-    shapes = problem.argument_shapes
+    shapes, order = problem.argument_shapes, _order(operation)
     arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
-    record(problem, len(where), lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where))
+    record(problem, len(where), lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where), order)
+
+
+def _order(operation: Operation) -> int:
+    """Order of the derivatives that an operation serves, as far as that tells why it failed."""
+    if isinstance(operation, Solve):
+        return operation.derivatives
+    return operation.order if isinstance(operation, Sensitivities) else 1
 
 
 def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
@@ -173,17 +190,21 @@ def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
     return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
 
 
-def _explain(problem: Problem, parameters: Iterable[Sequence[Any]]) -> tuple[Failure, ...]:
+def _explain(problem: Problem, parameters: Iterable[Sequence[Any]], order: int) -> tuple[Failure, ...]:
     explained = []
     for values, _ in zip(parameters, range(KEPT)):
-        status = solve(problem, values, throw=False).status
+        status = solve(problem, values, derivatives=order, throw=False).status
+        if order and status is Status.CONVERGED:  # a direction or a higher order overflows, or is not defined
+            status = Status.DERIVATIVE_UNDEFINED
         explained.append(Failure(dict(zip(problem.argument_names, values)), status))
     return tuple(explained)
 
 
 def _message(problem: Problem, failure: Failure) -> str:
+    has_value = failure.status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE)
+    lost = "the derivative is" if has_value else "the value and its derivatives are"
     return (
-        f"{problem!r} failed {failure}. Inside a graph the value and its derivatives are NaN there, which a "
+        f"{problem!r} failed {failure}. Inside a graph {lost} NaN there, which a "
         "sampler takes for impossible. Further failures of this problem are counted without a warning: see "
         "implicitops.failures()."
     )
