@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = "csrc"
 KERNELS = sorted(path.stem for path in (ROOT / SOURCES).glob("*.pyx"))
 HEADERS = sorted(path for pattern in ("*.h", "*.pxd", "*.pxi") for path in (ROOT / SOURCES).glob(pattern))
+# The package of a kernel, where it is not implicitops.kernels.
+PACKAGES = {"special": "codegen"}
 # Where Cython looks for `cimport`: csrc/X.pxd lies here under its kernel's name, implicitops/kernels/_X.pxd.
 DECLARATIONS = "build/declarations"
 
@@ -45,10 +47,10 @@ DIRECTIVES = {
 
 
 def kernels() -> list[Extension]:
-    """One extension ``implicitops.kernels._X`` for each ``csrc/X.pyx``."""
+    """One extension ``implicitops.kernels._X``, or in the package of ``PACKAGES``, for each ``csrc/X.pyx``."""
     return [
         Extension(
-            f"implicitops.kernels._{name}",
+            f"implicitops.{PACKAGES.get(name, 'kernels')}._{name}",
             [f"{SOURCES}/{name}.pyx"],
             include_dirs=[SOURCES],
             depends=[f"{SOURCES}/{header.name}" for header in HEADERS],

@@ -27,6 +27,11 @@
 #define IOP_INACCURATE 1e-3
 #define IOP_NEGLIGIBLE 1e-6
 
+/* Whether an operation's outputs are those of a problem's kernel, and what is judged of its derivatives: that they are
+ * finite, or their errors as well.  The errors of an integration in steps are what its tolerances ask for, and cost another
+ * integration. */
+enum { IOP_NO_DERIVATIVES = 0, IOP_JUDGED = 1, IOP_JUDGED_FINITE = 2 };
+
 /* Positions of what the kernel of a problem writes. */
 enum { IOP_VALUE, IOP_JACOBIAN, IOP_HESSIAN, IOP_ERROR, IOP_JACOBIAN_ERROR, IOP_HESSIAN_ERROR, IOP_N_SOLVE_OUTPUTS };
 
@@ -84,14 +89,17 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
                               const int64_t *strides, double *const *outputs, int32_t *status, int64_t *const *stats,
                               int keeps_inaccurate) {
     const int64_t *sizes = operation->output_sizes;
+    const int judges_errors = operation->has_derivatives == IOP_JUDGED;
     if (!operation->has_derivatives || sizes[IOP_JACOBIAN] == 0 || sizes[IOP_VALUE] == 0 ||
         (outputs[IOP_JACOBIAN] == NULL && outputs[IOP_HESSIAN] == NULL))
         return operation->run(operation, n, inputs, strides, outputs, status, stats);
     const int64_t rows = sizes[IOP_VALUE], q = sizes[IOP_JACOBIAN] / rows;
     /* Errors that nobody wants are needed for the judgement. */
     const int64_t more[2] = {
-        outputs[IOP_JACOBIAN] != NULL && outputs[IOP_JACOBIAN_ERROR] == NULL ? n * sizes[IOP_JACOBIAN_ERROR] : 0,
-        outputs[IOP_HESSIAN] != NULL && outputs[IOP_HESSIAN_ERROR] == NULL ? n * sizes[IOP_HESSIAN_ERROR] : 0};
+        judges_errors && outputs[IOP_JACOBIAN] != NULL && outputs[IOP_JACOBIAN_ERROR] == NULL
+            ? n * sizes[IOP_JACOBIAN_ERROR] : 0,
+        judges_errors && outputs[IOP_HESSIAN] != NULL && outputs[IOP_HESSIAN_ERROR] == NULL
+            ? n * sizes[IOP_HESSIAN_ERROR] : 0};
     double *memory = (double *)malloc((size_t)(q + 2 * rows + more[0] + more[1]) * sizeof(double) +
                                       (size_t)(status == NULL ? n : 0) * sizeof(int32_t));
     if (memory == NULL) return -1;
@@ -113,7 +121,7 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
         for (int order = 1; order <= 2; order++) {
             double *entries = all[order], *error = all[IOP_ERROR + order];
             if (entries == NULL || sizes[order] == 0) continue;
-            error = error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
+            error = judges_errors && error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
             const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, zeros, largest,
                                                        entries + i * sizes[order], error);
             if (found != IOP_CONVERGED && code != IOP_DERIVATIVE_UNDEFINED) code = found;

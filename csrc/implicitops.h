@@ -69,7 +69,7 @@ typedef enum {
 } iop_status;
 
 /* Most work counters that a kernel keeps of each batch element; their names belong to the kernel. */
-enum { IOP_N_STATS = 6 };
+enum { IOP_N_STATS = 8 };
 
 typedef struct iop_operation iop_operation;
 
@@ -93,7 +93,8 @@ struct iop_operation {
     const int64_t *input_sizes;
     const int64_t *output_sizes;
     const void *data;            /* what this kind of kernel needs: callbacks and options */
-    /* Whether outputs 1, 2, 4 and 5 are derivatives of output 0 and their errors: see derivative_status.h. */
+    /* Whether outputs 1, 2, 4 and 5 are derivatives of output 0 and their errors, and what is judged of them: see
+     * derivative_status.h. */
     int32_t has_derivatives;
 };
 

@@ -38,7 +38,7 @@ cdef extern from "quadrature.h" nogil:
         int64_t n_forms
         const int64_t *switch_points
         int64_t n, n_parameters, n_derivatives, n_constants
-        int64_t n_points, n_stated, n_switches
+        int64_t n_points, n_stated, n_switches, n_centers
         int64_t lower, upper
         int64_t order, max_steps, method
         int64_t oscillates
@@ -66,17 +66,18 @@ cdef extern from "quadrature.h" nogil:
         double *out
         double *node
         double *distance
+        double *away
         double *factor
-        double *gauss
-        double *kronrod
         double *total
         double *error
         double *magnitude
         double *tolerance
         double *residue
+        double *noise
         double *scratch
         double *tail
         double *chained
+        double *largest
         iop_cell *cells
         double *cell_data
         int64_t n_cells
@@ -115,7 +116,7 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.second = pairs
     w.size = size
     w.parameters = take(&m, q.n_parameters + q.n_constants)
-    w.moments = take(&m, (q.n_points + 1) * lengths + 2 * q.n_switches)
+    w.moments = take(&m, (q.n_points + 1) * lengths + 2 * q.n_switches + q.n_centers)
     w.stretches = <iop_stretch *> take(&m, doubles_of((q.n_points + 1) * sizeof(iop_stretch)))
     for j in range(q.n_points + 1):
         if not counting:
@@ -130,17 +131,18 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.out = take(&m, (size + q.watched.n_outputs) * IOP_NODE_ROW)
     w.node = take(&m, IOP_NODE_ROW)
     w.distance = take(&m, IOP_NODE_ROW)
+    w.away = take(&m, IOP_NODE_ROW)
     w.factor = take(&m, IOP_NODE_ROW)
-    w.gauss = take(&m, IOP_NODE_ROW)
-    w.kronrod = take(&m, IOP_NODE_ROW)
     w.total = take(&m, size)
     w.error = take(&m, size)
     w.magnitude = take(&m, size)
     w.tolerance = take(&m, size)
     w.residue = take(&m, size)
+    w.noise = take(&m, size)
     w.scratch = take(&m, 2 * size + 1 + q.n_parameters + regimes)
     w.tail = take(&m, size)
     w.chained = take(&m, size + lengths)
+    w.largest = take(&m, q.n)
     w.cells = NULL
     w.cell_data = NULL
     w.n_cells = w.capacity = w.out_of_memory = 0
@@ -209,7 +211,7 @@ cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes,
                     target[b] = w.total[n * (1 + d) + j * w.second + iop_pair(d, a, b)]
     if outputs[3] != NULL:
         for j in range(sizes[3]):
-            outputs[3][i * n + j] = w.error[j]
+            outputs[3][i * n + j] = w.error[j] + w.noise[j]
 
 
 cdef int gather(iop_quadrature_work *w, const iop_operation *operation, int64_t i, const double *const *inputs,
@@ -268,7 +270,7 @@ cdef class Quadrature:
     vanishing, watched : compiled bundle or None
     inside : sequence of Quadrature or None, for each form the integral that is integrated; empty for the innermost
     switch_points : int64 array, the point of each switch
-    n, n_parameters, n_derivatives, n_constants, n_points, n_stated : int
+    n, n_parameters, n_derivatives, n_constants, n_points, n_stated, n_centers : int
     limits : pair of int, points or -1 for minus infinity and -2 for infinity
     oscillates : bool
     order, max_steps, method : int
@@ -289,7 +291,8 @@ cdef class Quadrature:
         self.inside = NULL
 
     def __init__(self, *, forms, moments, vanishing, watched, inside, switch_points, int64_t n, int64_t n_parameters,
-                 int64_t n_derivatives, int64_t n_constants, int64_t n_points, int64_t n_stated, limits,
+                 int64_t n_derivatives, int64_t n_constants, int64_t n_points, int64_t n_stated, int64_t n_centers,
+                 limits,
                  bint oscillates, int64_t order, int64_t max_steps, int64_t method, double rtol, atol):
         cdef int64_t k
         switch_points = np.ascontiguousarray(switch_points, dtype=np.int64)
@@ -316,6 +319,7 @@ cdef class Quadrature:
         self.data.n_constants = n_constants
         self.data.n_points = n_points
         self.data.n_stated = n_stated
+        self.data.n_centers = n_centers
         self.data.n_switches = len(switch_points)
         self.data.lower, self.data.upper = limits
         self.data.order = order

@@ -302,6 +302,16 @@ static void iop_free_correction(const iop_minimum *s, const iop_minimum_workspac
     iop_cholesky_solve(s->n, w->factor, step, 1);
 }
 
+/* Is f at the trial point still at least half as steep along the step as where the step began? */
+static int iop_falls_on(const iop_minimum *s, const iop_minimum_workspace *w) {
+    double before = 0, after = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        before += w->values[2 + i] * w->step[i];
+        after += w->trial_values[2 + i] * w->step[i];
+    }
+    return before < 0 && after < 0.5 * before;
+}
+
 /* The trust-region iteration from `point`.  IOP_CONVERGED: Newton's method can finish; or why it stopped there. */
 static iop_status iop_descend(const iop_minimum *s, iop_minimum_workspace *w) {
     const int64_t n = s->n, count = iop_value_count(s);
@@ -330,8 +340,11 @@ static iop_status iop_descend(const iop_minimum *s, iop_minimum_workspace *w) {
             w->refused++;
             continue;
         }
-        if (gain < 0.25 || (hidden && !memcmp(w->hit, w->active, n * sizeof(int32_t)))) radius = 0.5 * length;
-        if (!hidden && gain > 0.75 && length > 0.8 * radius) radius = fmin(3 * radius, 1e100);
+        /* Where rounding of f hides its fall, far from a minimum of a large f, the gradient tells whether it goes on. */
+        const int falling = hidden && iop_falls_on(s, w);
+        if (gain < 0.25 || (hidden && !falling && !memcmp(w->hit, w->active, n * sizeof(int32_t))))
+            radius = 0.5 * length;
+        if ((falling || (!hidden && gain > 0.75)) && length > 0.8 * radius) radius = fmin(3 * radius, 1e100);
         iop_accept_trial_point(s, w);
     }
     return IOP_MAX_STEPS;
@@ -349,7 +362,7 @@ static void iop_polish(const iop_minimum *s, iop_minimum_workspace *w) {
         memcpy(w->hit, w->active, n * sizeof(int32_t));
         const double length = iop_scaled_norm(w, w->step, n);
         const int rounding = iop_gradient_is_rounding(s, w, 1);
-        if (!(length <= DBL_MAX) || length <= 1e-120) return;
+        if (!(length <= DBL_MAX) || length <= DBL_MIN) return;
         double fraction = iop_fraction_in_domain(s, w->point, w->step);
         for (;; fraction *= 0.5) {
             if (fraction < 1e-4) return;

@@ -24,7 +24,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_NOT_A_MINIMUM, IOP_UNBOUNDED
+        IOP_CONVERGED, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_INVALID_GUESS, IOP_NOT_A_MINIMUM, IOP_UNBOUNDED
         IOP_NON_SMOOTH, IOP_DEGENERATE_BOUND, IOP_INVALID_BOUNDS
 
 cdef extern from "cholesky.h" nogil:
@@ -228,7 +228,7 @@ cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
     if s.start.scalar != NULL:
         s.start.scalar(theta, w.guess, s.start.ctx)
     if not iop_are_finite(w.guess, n):
-        return IOP_INVALID_INPUT
+        return IOP_INVALID_GUESS
     for i in range(n):
         w.lower[i], w.upper[i] = -INFINITY, INFINITY
         w.near_lower[i] = w.near_upper[i] = 0
@@ -244,7 +244,8 @@ cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
         mean += fabs(w.guess[i]) / n
     memcpy(w.point, w.guess, n * sizeof(double))
     for i in range(n):
-        w.weight[i] = fabs(w.guess[i]) if w.guess[i] != 0 else (mean if mean > 0 else 1.0)
+        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
+        w.weight[i] = fabs(w.guess[i]) if fabs(w.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
     iop_evaluate_objective(s, w, w.point, w.values)
     w.guess_value = w.values[0]
     w.undefined = 0

@@ -20,7 +20,8 @@
 #include "linear.h"
 
 /* A function of (t, y, q): q is the parameters and then the regimes, constants that say which piece of a Piecewise is
- * in force.  Derivatives with respect to y and p come entry by entry, sorted by row. */
+ * in force: first those that change at times that are known beforehand (switches), then those that change where the
+ * solution crosses a surface.  Derivatives with respect to y and p come entry by entry, sorted by row. */
 typedef struct {
     iop_callback value;  /* (t, y, q) -> values */
     iop_callback first;  /* (t, y, q) -> values, derivative by t, entries by y, entries by p */
@@ -35,14 +36,19 @@ typedef struct {
     iop_callback directional; /* (t, y, q, kt, k) -> derivative of the entries of f_y and f_p along (kt, k) */
     iop_callback variational; /* (t, y, q, S) -> f, S' in one; scalar NULL: from the entries of f_y and f_p */
     iop_callback third;       /* (t, y, q, u, v, kt, k, ku, kv) -> derivative of D2f[u, v] along all of that */
-    iop_callback moments;     /* p -> t0, event times, switching times; their first and second derivatives */
-    iop_callback regimes;     /* (t, p) -> one number for each regime, which is 1 where that is positive, else 0 */
+    iop_callback moments;     /* p -> t0, event times, switching times, one time of each periodic switch and then the
+                                 period of each; their first and second derivatives */
+    iop_callback breakpoints; /* p -> times at which steps end */
+    iop_callback regimes;     /* (t, p) -> one number for each switch's regime, which is 1 where that is positive, else 0,
+                                 and one for each periodic switch's, which is the floor of that */
+    iop_callback surfaces;    /* (t, y, q) -> the same for each surface's regime; the last n_guards must not be crossed
+                                 where there are derivatives */
     const iop_map *changes;   /* what the states become at t0 and at each event */
     const iop_map *outputs;   /* NULL: the states themselves */
     iop_matrix_shape shape;
-    int64_t n, p, n_regimes, n_events, n_switches, n_outputs;
+    int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs;
     int64_t order, max_steps, method;
-    double rtol;
+    double rtol, max_step;
     const double *atol;
 } iop_ode;
 
@@ -75,14 +81,16 @@ struct iop_flow {
     iop_ode_counts *counts;
 };
 
-/* Norm of a vector of states in units of their tolerances at z. */
+/* Norm of a vector of states in units of their tolerances at z: Euclidean, or the largest component where squares leave
+ * the range of doubles, which is as good where only ratios of such norms are wanted. */
 static inline double iop_scaled_length(const iop_flow *flow, const double *x, const double *z) {
-    double sum = 0;
+    double sum = 0, largest = 0;
     for (int64_t i = 0; i < flow->primary; i++) {
         const double scale = flow->atol[i] + flow->rtol * fabs(z[i]), scaled = scale > 0 ? x[i] / scale : 0;
         sum += scaled * scaled;
+        largest = fmax(largest, fabs(scaled));
     }
-    return sqrt(sum);
+    return sum >= DBL_MIN && sum <= DBL_MAX ? sqrt(sum) : largest;
 }
 
 /* The flow of a problem and its sensitivities. */
@@ -96,6 +104,8 @@ typedef struct {
     double *base_point;
     const double *base_z;
     double *change;    /* output of `directional` */
+    int64_t follows;   /* the regimes of surfaces are read off each point at which something is evaluated */
+    double *surface_values;
     double *matrix, *row, *sums, *scale;
     int32_t *pivot;
     double *scales; /* 2 n, work of the factorisation */
@@ -140,9 +150,22 @@ static inline int iop_finite(const double *x, int64_t count) {
     return sum == 0;
 }
 
+/* Regimes of the surfaces, among the constants of the point. */
+static inline double *iop_surface_regimes(const iop_ode_flow *s) {
+    return s->point + 1 + s->ode->n + s->ode->p + s->ode->n_switches + s->ode->n_periodic;
+}
+
+/* Sets the regimes of the surfaces to those of the point. */
+static void iop_read_regimes(iop_ode_flow *s) {
+    double *regimes = iop_surface_regimes(s);
+    s->ode->surfaces.scalar(s->point, s->surface_values, s->ode->surfaces.ctx);
+    for (int64_t k = 0; k < s->ode->n_surfaces; k++) regimes[k] = s->surface_values[k] > 0;
+}
+
 static inline void iop_set_point(iop_ode_flow *s, double t, const double *y) {
     s->point[0] = t;
     memcpy(s->point + 1, y, s->ode->n * sizeof(double));
+    if (s->follows) iop_read_regimes(s);
 }
 
 /* S' and R' at the point and with the values of `first` there. */
@@ -227,7 +250,7 @@ static void iop_ode_solve(iop_flow *flow, double weight, double *r) {
     for (int64_t i = 0; i < n; i++) r[i] += weight * s->base[n + i];
     iop_solve(&ode->shape, s->matrix, s->pivot, r, 1);
     if (p == 0) return;
-    memcpy(s->point, s->base_point, (1 + n) * sizeof(double));
+    iop_set_point(s, s->base_point[0], s->base_point + 1);
     k[0] = weight;
     memcpy(k + 1, r, n * sizeof(double));
     ode->directional.scalar(s->point, s->change, ode->directional.ctx);
@@ -270,9 +293,9 @@ static inline void iop_add_squares(const iop_ode_flow *s, int64_t columns, const
         const int64_t row = i * columns;
         for (int64_t c = 0; c < columns; c++) {
             const double x = fabs(a[row + c]), y = fabs(b[row + c]);
-            const double tolerance = atol * scale[c] + rtol * (x > y ? x : y), e = error[row + c];
-            // With atol = 0 a state that stays at zero is exact.
-            if (e != 0) sums[c] += (e / tolerance) * (e / tolerance);
+            // What is smaller than every normal number is as good as zero: with atol = 0 there is no other measure.
+            const double tolerance = atol * scale[c] + rtol * (x > y ? x : y) + DBL_MIN, e = error[row + c] / tolerance;
+            sums[c] += e * e;
         }
     }
 }

@@ -68,9 +68,9 @@ static void iop_read_states(iop_adjoint *a, double t, double *y) {
     const double *step = trajectory->steps + a->cursor * row, *z = step + 3, *rest = z + n;
     const double x = fmin(fmax((t - step[0]) / step[1], 0), 1);
     if (step[2] == 2)
-        iop_rodas_interpolate(n, x, z, rest, rest + n, y);
+        iop_rodas_interpolate(n, n, x, z, rest, rest + n, y);
     else
-        iop_explicit_interpolate(step[2] == 1 ? &iop_dop853 : &iop_tsit5, n, step[1], x, z, rest, rest, y);
+        iop_explicit_interpolate(step[2] == 1 ? &iop_dop853 : &iop_tsit5, n, n, step[1], x, z, rest, rest, y);
 }
 
 /* result += J^T x for the entries of J. */
@@ -153,14 +153,16 @@ static void iop_adjoint_multiply(iop_flow *flow, const double *x, double *result
 static double iop_adjoint_norm(iop_flow *flow, const double *error, const double *z, const double *z_new) {
     iop_adjoint *a = (iop_adjoint *)flow;
     const int64_t n = flow->primary;
-    double largest = 0, sum = 0, most = 0;
+    double largest = 0, sum = 0, most = 0, widest = 0;
     for (int64_t i = 0; i < n; i++) a->extent[i] = fabs(a->y[i]) + flow->atol[n + i];
-    for (int64_t i = 0; i < flow->size; i++) largest = fmax(largest, fmax(fabs(z[i]), fabs(z_new[i])) * a->extent[i]);
+    for (int64_t i = 0; i < flow->size; i++) widest = fmax(widest, a->extent[i]);
+    /* In units of the largest extent, so that the products stay in the range of doubles. */
+    for (int64_t i = 0; i < flow->size; i++)
+        largest = fmax(largest, fmax(fabs(z[i]), fabs(z_new[i])) * fmax(a->extent[i] / widest, DBL_MIN));
     for (int64_t i = 0; i < flow->size; i++) {
-        const double absolute = flow->rtol * largest / a->extent[i];
-        const double scaled = error[i] / (absolute + flow->rtol * fmax(fabs(z[i]), fabs(z_new[i])));
+        const double absolute = fmin(flow->rtol * largest / fmax(a->extent[i] / widest, DBL_MIN), DBL_MAX);
+        const double scaled = error[i] / (absolute + flow->rtol * fmax(fabs(z[i]), fabs(z_new[i])) + DBL_MIN);
         if (i < n) a->atol[i] = absolute;
-        if (error[i] == 0) continue;
         if (!(fabs(scaled) <= DBL_MAX)) return INFINITY;
         if (i < n)
             sum += scaled * scaled;
@@ -205,18 +207,35 @@ static double iop_adjoint_flux(iop_adjoint *a, double t, const double *y, const 
     return sum;
 }
 
-/* Goes back over the start, an event or a switch. */
-static void iop_adjoint_moment(iop_adjoint *a, const iop_passage *passage, double *z) {
+/* The regimes before a passage. */
+static void iop_adjoint_regimes(iop_adjoint *a, int64_t passage) {
+    iop_ode_flow *s = &a->forward->s;
+    const iop_ode *ode = s->ode;
+    const double *regimes = iop_passage_regimes(ode, a->forward->trajectory, passage);
+    memcpy(s->point + 1 + ode->n + ode->p, regimes, ode->n_regimes * sizeof(double));
+    s->follows = regimes[ode->n_regimes] != 0;
+}
+
+/* Goes back over a passage: the start, an event, a switch, a surface or a break point. */
+static void iop_adjoint_passage(iop_adjoint *a, int64_t passage, double *z) {
     iop_ode_work *w = a->forward;
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const iop_moment moment = iop_moment_of(w, passage->moment);
+    const int64_t k = w->trajectory->passages[passage].stop;
+    if (k < 0) {
+        iop_adjoint_regimes(a, passage);
+        return;
+    }
+    const double *regimes = iop_passage_regimes(ode, w->trajectory, passage);
+    const iop_moment moment = iop_moment_of(w, k, k > ode->n_events ? regimes[iop_regime_index(ode, k)] : 0);
+    const double *before = iop_states_before(ode, w->trajectory, passage);
     const int64_t moves = !iop_all_zero(moment.first, ode->p);
     double *values = a->values, *earlier = a->contracted;
-    double jump = moves ? -iop_adjoint_flux(a, moment.time, passage->after, z) : 0;
-    if (passage->moment <= ode->n_events) {
-        const iop_map *g = &ode->changes[passage->moment];
-        iop_set_point(s, moment.time, passage->before);
+    double jump = moves ? -iop_adjoint_flux(a, moment.time, iop_states_after(ode, w->trajectory, passage), z) : 0;
+    iop_adjoint_regimes(a, passage);
+    if (k <= ode->n_events) {
+        const iop_map *g = &ode->changes[k];
+        iop_set_point(s, moment.time, before);
         g->first.scalar(s->point, values, g->first.ctx);
         for (int64_t i = 0; i < ode->n; i++) jump += z[i] * values[ode->n + i];
         memset(earlier, 0, ode->n * sizeof(double));
@@ -224,12 +243,9 @@ static void iop_adjoint_moment(iop_adjoint *a, const iop_passage *passage, doubl
                        z + ode->n);
         iop_transposed(g->n_entries, g->rows, g->columns, iop_map_jacobian(g, values), z, 1, earlier);
         memcpy(z, earlier, ode->n * sizeof(double));
-    } else {
-        double *regime = s->point + 1 + ode->n + ode->p + (passage->moment - 1 - ode->n_events);
-        *regime = 1 - *regime;
     }
     if (!moves) return;
-    if (passage->moment != 0) jump += iop_adjoint_flux(a, moment.time, passage->before, z);
+    if (k != 0) jump += iop_adjoint_flux(a, moment.time, before, z);
     for (int64_t j = 0; j < ode->p; j++) z[ode->n + j] += jump * moment.first[j];
 }
 
@@ -272,20 +288,20 @@ static int iop_adjoint_solve_times(iop_adjoint *a) {
     }
     while (k >= 0 || (w->n_times > 0 && j >= 0)) {
         while (k >= 0 && w->times[w->order[k]] >= t) iop_adjoint_output(a, w->order[k--], m->z);
-        while (j >= 0 && w->moments[trajectory->passages[j].moment] >= t) {
-            iop_adjoint_moment(a, &trajectory->passages[j], m->z);
+        while (j >= 0 && trajectory->passages[j].time >= t) {
+            iop_adjoint_passage(a, j, m->z);
             a->last = trajectory->passages[j--].steps - 1;
             m->h = 0;
         }
         if (j < 0) break;
         a->first = trajectory->passages[j].steps;
         a->cursor = a->last;
-        const double moment = w->moments[trajectory->passages[j].moment];
-        const double next = k >= 0 ? fmax(w->times[w->order[k]], moment) : moment;
+        const double passage = trajectory->passages[j].time;
+        const double next = k >= 0 ? fmax(w->times[w->order[k]], passage) : passage;
         if ((status = iop_adjoint_back(a, t, next)) != IOP_CONVERGED) return status;
         t = next;
     }
-    if (!iop_finite(m->z, a->flow.size)) return IOP_UNDEFINED;
+    if (!iop_finite(m->z, a->flow.size)) return IOP_DERIVATIVE_UNDEFINED;
     memcpy(a->gradient, m->z + ode->n, ode->p * sizeof(double));
     return IOP_CONVERGED;
 }
@@ -315,7 +331,10 @@ static void iop_adjoint_bind(iop_adjoint *a) {
     m->pair = a->forward->stepper.pair;
     m->method = a->forward->stepper.method;
     m->max_steps = a->forward->stepper.max_steps;
+    m->max_step = ode->max_step;
     m->record = NULL;
+    m->surfaces = NULL;
+    m->plan = NULL;
     iop_set_combinations(m);
     a->none.next = INFINITY;
     a->forward->stepper.record = iop_record_step;

@@ -11,7 +11,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED
+        IOP_CONVERGED, IOP_UNDEFINED, IOP_BLOW_UP, IOP_STEP_TOO_SMALL
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -28,12 +28,13 @@ cdef extern from "ode.h" nogil:
         const int32_t *parameter_columns
     ctypedef struct iop_ode:
         iop_map rhs
-        iop_callback directional, variational, third, moments, regimes
+        iop_callback directional, variational, third, moments, breakpoints, regimes, surfaces
         const iop_map *changes
         const iop_map *outputs
         iop_matrix_shape shape
-        int64_t n, p, n_regimes, n_events, n_switches, n_outputs, order, max_steps, method
-        double rtol
+        int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs
+        int64_t order, max_steps, method
+        double rtol, max_step
         const double *atol
     ctypedef struct iop_ode_counts:
         int64_t steps, rejected, evaluations, factorisations, stiff_steps, switches
@@ -49,6 +50,7 @@ cdef extern from "ode.h" nogil:
         double *base
         double *base_point
         double *change
+        double *surface_values
         double *matrix
         double *row
         double *sums
@@ -61,10 +63,17 @@ cdef extern from "ode_solve.h" nogil:
     ctypedef struct iop_pair:
         pass
     const iop_pair iop_tsit5, iop_dop853
+    ctypedef struct iop_plan:
+        double *rows
+        int64_t width, count, capacity, is_repeated, position
+    void iop_estimate_errors(int64_t, int64_t, int64_t, int64_t, int64_t, const int64_t *, const double *, const double *, double *,
+                             double *)
     ctypedef struct iop_stepper:
         iop_flow *flow
         const iop_pair *pair
         int64_t method, max_steps
+        double t
+        double max_step
         double *z
         double *z_new
         double *stages
@@ -72,20 +81,29 @@ cdef extern from "ode_solve.h" nogil:
         double *dense
         double *interpolated
         double *power
+        iop_plan *plan
         int (*record)(iop_stepper *, double) noexcept nogil
+    ctypedef struct iop_surfaces:
+        double *samples
+        double *next
+    enum:
+        IOP_STRETCHES
     ctypedef struct iop_passage:
-        double *before
-        double *after
+        pass
     ctypedef struct iop_trajectory:
         double *steps
-        int64_t n_steps, capacity, row, n_passages
+        int64_t n_steps, capacity, row, n_passages, passage_capacity
         iop_passage *passages
+        double *kept
         double *outputs
     ctypedef struct iop_ode_work:
         iop_ode_flow s
         iop_stepper stepper
         iop_ode_counts counts
+        iop_surfaces surfaces
         double *moments
+        double *crossing
+        double *stops
         int64_t *queue
         double *zero
         double *values
@@ -103,6 +121,7 @@ cdef extern from "ode_solve.h" nogil:
         double *jacobian
         double *hessian
         iop_trajectory *trajectory
+        int64_t failed_in
     void iop_ode_bind(iop_ode_work *)
     int iop_ode_solve_times(iop_ode_work *)
 

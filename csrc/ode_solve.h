@@ -4,52 +4,7 @@
 
 #include <stddef.h>
 
-#include "ode_steps.h"
-
-/* What happened at a moment: the states before and after it, and how many steps came before. */
-typedef struct {
-    int64_t moment, steps;
-    double *before, *after;
-} iop_passage;
-
-/* The accepted steps of an integration of the states alone, each with what its interpolant needs, and all moments. */
-typedef struct {
-    double *steps; /* of `row` doubles: t, h, kind of interpolant (0, 1: the pairs, 2: Rodas5P), y, at most eight vectors */
-    int64_t n_steps, capacity, row;
-    iop_passage *passages; /* the start, then each event and switch on the way */
-    int64_t n_passages;
-    double *outputs; /* states at the output times */
-} iop_trajectory;
-
-/* Memory for one solve, and where its answer goes. */
-typedef struct {
-    iop_ode_flow s;
-    iop_stepper stepper;
-    iop_ode_counts counts;
-    iop_sink sink;
-    double *moments;   /* times and derivatives of all moments */
-    int64_t *queue;    /* events and switches still to come, by time */
-    int64_t n_queued;
-    double *zero;      /* the derivatives of the time of an output by the parameters and by itself */
-    double *values;    /* output of `first` of a map */
-    double *rate;      /* one z */
-    double *changed;   /* one z */
-    double *first, *second, *result, *result_first, *result_second;
-    /* Output times of this element in ascending order, and how far it came. */
-    const double *times;
-    int64_t *order;
-    int64_t n_times, position;
-    double *value, *jacobian, *hessian;
-    iop_trajectory *trajectory; /* what the adjoint method keeps of the integration; else NULL */
-} iop_ode_work;
-
-static iop_moment iop_moment_of(const iop_ode_work *w, int64_t k) {
-    const iop_ode *ode = w->s.ode;
-    const int64_t count = 1 + ode->n_events + ode->n_switches;
-    const iop_moment moment = {w->moments[k], w->moments + count + k * ode->p,
-                               w->moments + count * (1 + ode->p) + k * iop_pairs(ode->p)};
-    return moment;
-}
+#include "ode_stops.h"
 
 static void iop_emit(iop_sink *sink, double t, const double *z) {
     iop_ode_work *w = (iop_ode_work *)((char *)sink - offsetof(iop_ode_work, sink));
@@ -74,28 +29,6 @@ static void iop_emit(iop_sink *sink, double t, const double *z) {
     if (w->hessian != NULL && order > 1) iop_spread_pairs(rows, q, second, w->hessian + row * rows * q * q);
 }
 
-/* Indices 0 ... n - 1 in the order of their keys, equal ones as they come (a merge sort; most lists are sorted). */
-static void iop_sort(const double *keys, int64_t n, int64_t *order) {
-    int64_t *source = order, *target = order + n, sorted = 1;
-    for (int64_t i = 0; i < n; i++) {
-        order[i] = i;
-        if (i > 0 && keys[i] < keys[i - 1]) sorted = 0;
-    }
-    if (sorted) return;
-    for (int64_t width = 1; width < n; width *= 2) {
-        for (int64_t begin = 0; begin < n; begin += 2 * width) {
-            const int64_t middle = iop_least(begin + width, n), end = iop_least(begin + 2 * width, n);
-            int64_t a = begin, b = middle;
-            for (int64_t i = begin; i < end; i++)
-                target[i] = a < middle && (b >= end || keys[source[a]] <= keys[source[b]]) ? source[a++] : source[b++];
-        }
-        int64_t *swapped = source;
-        source = target;
-        target = swapped;
-    }
-    if (source != order) memcpy(order, source, n * sizeof(int64_t));
-}
-
 /* Changes the states and their derivatives at a moment: w = change(y). */
 static void iop_apply_change(iop_ode_work *w, const iop_map *map, const iop_moment *moment, double *z) {
     iop_ode_flow *s = &w->s;
@@ -105,80 +38,113 @@ static void iop_apply_change(iop_ode_work *w, const iop_map *map, const iop_mome
     memcpy(z, w->changed, n * (1 + p + s->pairs) * sizeof(double));
 }
 
-/* Which piece is in force just after t0. */
-static void iop_first_regimes(iop_ode_work *w, double t0) {
-    iop_ode_flow *s = &w->s;
-    const iop_ode *ode = s->ode;
-    double *regime = s->point + 1 + ode->n + ode->p, *now = w->values, *later = w->values + ode->n_switches;
-    double *point = w->changed;
-    if (ode->n_switches == 0) return;
-    point[0] = t0;
-    memcpy(point + 1, s->point + 1 + ode->n, ode->p * sizeof(double));
-    ode->regimes.scalar(point, now, ode->regimes.ctx);
-    point[0] = t0 + 1 + fabs(t0);
-    ode->regimes.scalar(point, later, ode->regimes.ctx);
-    for (int64_t k = 0; k < ode->n_switches; k++) {
-        const double slope = later[k] - now[k], at = w->moments[1 + ode->n_events + k];
-        /* Before its zero an affine function has the sign against its slope, after it that of the slope. */
-        const int moves = slope != 0 && fabs(at) <= DBL_MAX;
-        regime[k] = (moves ? (at > t0 ? -slope : slope) : now[k]) > 0;
-    }
+/* Sets the regimes of surfaces to those of the states that a start or an event leaves. */
+static void iop_enter_regimes(iop_ode_work *w, double t) {
+    if (w->s.ode->n_surfaces == 0) return;
+    iop_reset_surfaces(&w->surfaces);
+    iop_set_point(&w->s, t, w->stepper.z);
+    iop_read_regimes(&w->s);
 }
 
-/* Evaluates all moments and queues those after t0. */
-static iop_status iop_queue_moments(iop_ode_work *w) {
-    const iop_ode *ode = w->s.ode;
-    const int64_t count = 1 + ode->n_events + ode->n_switches;
-    ode->moments.scalar(w->s.point + 1 + ode->n, w->moments, ode->moments.ctx);
-    const double t0 = w->moments[0];
-    if (!iop_finite(w->moments, 1 + ode->n_events)) return IOP_UNDEFINED;
-    iop_sort(w->moments, count, w->queue);
-    w->n_queued = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t k = w->queue[i];
-        if (k == 0) continue;
-        if (k <= ode->n_events && w->moments[k] < t0) return IOP_BEFORE_START;
-        /* A switch at or before the start is part of the first regime, and one that is never (NaN, infinite) of all. */
-        if (k > ode->n_events && !(w->moments[k] > t0 && w->moments[k] <= DBL_MAX)) continue;
-        w->queue[w->n_queued++] = k;
+/* Goes over to the regimes beyond a surface. Returns a status, or IOP_NO_MEMORY. */
+static int iop_pass_surface(iop_ode_work *w) {
+    iop_ode_flow *s = &w->s;
+    const int64_t count = s->ode->n_surfaces;
+    const double *regimes = iop_surface_regimes(s);
+    for (int64_t k = count - s->ode->n_guards; k < count; k++) {
+        if ((s->p == 0 && w->trajectory == NULL) || w->surfaces.next[k] == regimes[k]) continue;
+        w->failed_in = k - (count - s->ode->n_guards);
+        return IOP_DISCONTINUITY;
     }
+    if (iop_note_passage(w, -1, w->stepper.t)) return IOP_NO_MEMORY;
+    if (iop_plan_row(w->stepper.plan, IOP_NEW_REGIMES, w->stepper.t, (double)w->surfaces.follows, w->surfaces.next))
+        return IOP_NO_MEMORY;
+    memcpy(iop_surface_regimes(s), w->surfaces.next, s->ode->n_surfaces * sizeof(double));
+    s->follows = w->surfaces.follows;
     return IOP_CONVERGED;
 }
 
-static void iop_pass_moment(iop_ode_work *w, int64_t k) {
+/* Whether nothing is integrated after a switch because it is at the last output, and the right-hand side is defined
+ * before it only: the closed end of a domain, as the last knot of a spline. */
+static int iop_closes_domain(iop_ode_work *w, int64_t k) {
+    iop_ode_flow *s = &w->s;
+    const iop_map *f = &s->ode->rhs;
+    double *regime = iop_regime_of(w, k);
+    const double before = *regime;
+    if (w->stepper.t < w->end) return 0;
+    iop_end_regime(w, k);
+    iop_set_point(s, w->stepper.t, w->stepper.z);
+    f->value.scalar(s->point, w->rate, f->value.ctx);
+    *regime = before;
+    return !iop_finite(w->rate, s->ode->n);
+}
+
+/* Lets happen what stop k stands for. Returns a status, or IOP_NO_MEMORY. */
+static int iop_pass_stop(iop_ode_work *w, int64_t k, double time) {
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
-    const iop_moment moment = iop_moment_of(w, k);
+    const int is_breakpoint = iop_is_breakpoint(ode, k), is_switch = k > ode->n_events && !is_breakpoint;
     double *z = w->stepper.z;
-    iop_passage *passage = NULL;
-    if (w->trajectory != NULL) {
-        passage = w->trajectory->passages + w->trajectory->n_passages++;
-        passage->moment = k;
-        passage->steps = w->trajectory->n_steps;
-        memcpy(passage->before, z, ode->n * sizeof(double));
+    if (is_switch && iop_closes_domain(w, k)) {
+        /* What is periodic comes no more. */
+        if (iop_is_periodic(ode, k)) w->moments[iop_moment_index(ode, k)] = INFINITY;
+        return IOP_CONVERGED;
     }
-    iop_along_moment(s, &moment, 1, z, w->rate);
-    if (k <= ode->n_events) {
-        iop_apply_change(w, &ode->changes[k], &moment, z);
-    } else {
-        double *regime = s->point + 1 + ode->n + ode->p + (k - 1 - ode->n_events);
-        *regime = 1 - *regime;
-    }
-    iop_along_moment(s, &moment, -1, z, w->rate);
-    if (passage != NULL) memcpy(passage->after, z, ode->n * sizeof(double));
+    if (iop_note_passage(w, is_breakpoint ? -1 : k, time)) return IOP_NO_MEMORY;
     w->stepper.h = 0;
+    if (is_breakpoint) return IOP_CONVERGED;
+    const iop_moment moment = iop_moment_of(w, k, is_switch ? *iop_regime_of(w, k) : 0);
+    iop_along_moment(s, &moment, 1, z, w->rate);
+    if (is_switch)
+        iop_end_regime(w, k);
+    else
+        iop_apply_change(w, &ode->changes[k], &moment, z);
+    iop_enter_regimes(w, moment.time);
+    iop_along_moment(s, &moment, -1, z, w->rate);
+    iop_note_states(w);
+    return IOP_CONVERGED;
+}
+
+/* Index of the first number that is not finite; -1 if there is none. */
+static int64_t iop_first_undefined(const double *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(x[i]) <= DBL_MAX)) return i;
+    return -1;
 }
 
 /* Whether integration can go on from here: everything finite, f_y too. */
 static iop_status iop_check_start(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
     const iop_map *f = &s->ode->rhs;
-    if (!iop_finite(w->stepper.z, s->flow.size)) return IOP_UNDEFINED;
+    if (!iop_finite(w->stepper.z, s->flow.size)) {
+        w->failed_in = iop_first_undefined(w->stepper.z, s->ode->n);
+        return IOP_UNDEFINED;
+    }
     iop_set_point(s, w->stepper.t, w->stepper.z);
     f->first.scalar(s->point, s->values, f->first.ctx);
-    if (!iop_finite(s->values, f->n_rows)) return IOP_UNDEFINED;
-    if (!iop_finite(iop_map_jacobian(f, s->values), f->n_entries)) return IOP_NOT_LIPSCHITZ;
-    return IOP_CONVERGED;
+    w->failed_in = iop_first_undefined(s->values, f->n_rows);
+    if (w->failed_in >= 0) return IOP_UNDEFINED;
+    const int64_t entry = iop_first_undefined(iop_map_jacobian(f, s->values), f->n_entries);
+    if (entry < 0) return IOP_CONVERGED;
+    w->failed_in = f->rows[entry];
+    return IOP_NOT_LIPSCHITZ;
+}
+
+/* Which state a step failed in, for what iop_integrate() returned. */
+static int64_t iop_failed_state(const iop_ode_work *w, int status) {
+    const iop_stepper *m = &w->stepper;
+    const int64_t n = w->s.ode->n, size = w->s.flow.size;
+    if (status == IOP_BLOW_UP) {
+        int64_t largest = 0;
+        for (int64_t i = 1; i < n; i++) largest = fabs(m->z[i]) > fabs(m->z[largest]) ? i : largest;
+        return largest;
+    }
+    if (status != IOP_UNDEFINED) return -1;
+    for (int64_t stage = 0; stage < (m->is_stiff ? 8 : m->pair->stages); stage++) {
+        const int64_t state = iop_first_undefined(m->stages + stage * size, n);
+        if (state >= 0) return state;
+    }
+    return iop_first_undefined(m->z_new, n);
 }
 
 /* Units of each column for the absolute tolerances: those of y over those of its parameters. */
@@ -186,9 +152,10 @@ static void iop_scale_columns(iop_ode_flow *s) {
     const double *parameters = s->point + 1 + s->ode->n;
     double *scale = s->scale + 1, *pair = scale + s->p;
     s->scale[0] = 1;
-    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? 1 / fabs(parameters[a]) : 1;
+    /* Finite, so that atol = 0 stays 0 in every unit. */
+    for (int64_t a = 0; a < s->p; a++) scale[a] = parameters[a] != 0 ? fmin(1 / fabs(parameters[a]), DBL_MAX) : 1;
     for (int64_t a = 0; s->pairs > 0 && a < s->p; a++)
-        for (int64_t b = a; b < s->p; b++) *pair++ = scale[a] * scale[b];
+        for (int64_t b = a; b < s->p; b++) *pair++ = fmin(scale[a] * scale[b], DBL_MAX);
 }
 
 static void iop_reset(iop_stepper *m, double t) {
@@ -197,6 +164,7 @@ static void iop_reset(iop_stepper *m, double t) {
     m->previous = 1e-4;
     m->is_stiff = m->method == IOP_ODE_RODAS5P;
     m->evidence = m->counter_evidence = m->suspicion = 0;
+    m->limited = 0;
     m->patience = 5;
     for (int64_t i = 0; i < m->flow->primary; i++) m->power[i] = 1;
 }
@@ -206,37 +174,46 @@ static int iop_ode_solve_times(iop_ode_work *w) {
     iop_ode_flow *s = &w->s;
     const iop_ode *ode = s->ode;
     iop_stepper *m = &w->stepper;
-    int64_t passed = 0;
     memset(&w->counts, 0, sizeof w->counts);
+    m->t = NAN;
+    w->failed_in = -1;
+    s->follows = 0;
+    if (w->trajectory != NULL) w->trajectory->n_steps = w->trajectory->n_passages = 0;
     if (!iop_finite(s->point + 1 + ode->n, ode->p) || !iop_finite(w->times, w->n_times)) return IOP_INVALID_INPUT;
     int status = iop_queue_moments(w);
     if (status != IOP_CONVERGED) return status;
-    const iop_moment start = iop_moment_of(w, 0);
+    const iop_moment start = iop_moment_of(w, 0, 0);
     iop_sort(w->times, w->n_times, w->order);
     if (w->n_times == 0) return IOP_CONVERGED;
     w->position = 0;
     w->sink.next = w->times[w->order[0]];
     if (w->sink.next < start.time) return IOP_BEFORE_START;
-    const double end = w->times[w->order[w->n_times - 1]];
+    w->end = w->times[w->order[w->n_times - 1]];
     iop_scale_columns(s);
     iop_first_regimes(w, start.time);
     iop_reset(m, start.time);
     memset(m->z, 0, s->flow.size * sizeof(double));
+    if (iop_note_passage(w, 0, start.time)) return IOP_NO_MEMORY;
     iop_apply_change(w, &ode->changes[0], &start, m->z);
+    iop_enter_regimes(w, start.time);
     iop_along_moment(s, &start, -1, m->z, w->rate);
-    if (w->trajectory != NULL) {
-        w->trajectory->n_steps = 0;
-        w->trajectory->n_passages = 1;
-        w->trajectory->passages[0].moment = w->trajectory->passages[0].steps = 0;
-        memcpy(w->trajectory->passages[0].after, m->z, ode->n * sizeof(double));
-    }
+    iop_note_states(w);
     for (;;) {
-        while (passed < w->n_queued && w->moments[w->queue[passed]] <= m->t) iop_pass_moment(w, w->queue[passed++]);
+        double next;
+        int64_t k = iop_next_stop(w, &next);
+        while (next <= m->t) {
+            /* Periods so short that time does not move on. */
+            if (iop_is_periodic(ode, k) && w->crossings++ >= m->max_steps) return IOP_MAX_STEPS;
+            if (!iop_is_periodic(ode, k)) w->passed++;
+            if ((status = iop_pass_stop(w, k, next)) != IOP_CONVERGED) return status;
+            k = iop_next_stop(w, &next);
+        }
         if (m->h == 0 && (status = iop_check_start(w)) != IOP_CONVERGED) return status;
         while (w->sink.next <= m->t) iop_emit(&w->sink, m->t, m->z);
         if (w->position == w->n_times) return IOP_CONVERGED;
-        const double next = passed < w->n_queued ? w->moments[w->queue[passed]] : INFINITY;
-        status = iop_integrate(m, next < end ? next : end, &w->sink);
+        status = iop_integrate(m, next < w->end ? next : w->end, &w->sink);
+        if (status != IOP_SURFACE && status != IOP_CONVERGED) w->failed_in = iop_failed_state(w, status);
+        if (status == IOP_SURFACE) status = iop_pass_surface(w);
         if (status != IOP_CONVERGED) return status;
     }
 }
@@ -253,6 +230,8 @@ static void iop_ode_bind(iop_ode_work *w) {
     flow->atol = w->s.ode->atol;
     flow->rtol = w->s.ode->rtol;
     w->sink.emit = iop_emit;
+    w->surfaces.s = &w->s;
+    w->stepper.surfaces = w->s.ode->n_surfaces > 0 ? &w->surfaces : NULL;
     iop_set_combinations(&w->stepper);
 }
 

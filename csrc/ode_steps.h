@@ -7,45 +7,8 @@
 #ifndef IMPLICITOPS_ODE_STEPS_H
 #define IMPLICITOPS_ODE_STEPS_H
 
-#include "ode_moments.h"
-#include "rodas5p.h"
-
-/* Returned in the place of a status where a step could not be recorded. */
-enum { IOP_NO_MEMORY = -1 };
-
-typedef struct iop_stepper iop_stepper;
-
-/* One integration. Vectors of one z unless it says otherwise. */
-struct iop_stepper {
-    iop_flow *flow;
-    int64_t method;    /* the one asked for; the pair of auto is `pair` */
-    const iop_pair *pair;
-    iop_combinations combinations;
-    int64_t is_stiff;  /* Rodas5P is at work */
-    int64_t max_steps;
-    double t, h;       /* h = 0: to be chosen */
-    double previous;   /* error norm of the last accepted step */
-    int64_t evidence, counter_evidence;
-    int64_t suspicion, patience; /* explicit steps that may be too short, and how many of them before a trial */
-    double *z, *z_new, *stages /* 16 z */, *work, *dense /* 7 z */, *interpolated;
-    double *power;     /* primary + primary: a vector that turns towards the dominant eigenvector, and its image */
-    /* Keeps an accepted step of length h with its interpolant; NULL: not wanted. Returns 1 if there is no memory. */
-    int (*record)(iop_stepper *m, double h);
-    void *recorder;
-};
-
-/* Prepares what depends on the pair and the length of z alone. */
-static void iop_set_combinations(iop_stepper *m) {
-    iop_set_pair(&m->combinations, m->pair, m->flow->size);
-    iop_set_rodas(&m->combinations, m->flow->size);
-}
-
-/* Receives z at an output time. */
-typedef struct iop_sink iop_sink;
-struct iop_sink {
-    double next; /* time of the next output, infinite after the last */
-    void (*emit)(iop_sink *sink, double t, const double *z);
-};
+#include "ode_estimate.h"
+#include "ode_surfaces.h"
 
 /* First step of Hairer, Norsett and Wanner (Solving Ordinary Differential Equations I, section II.4). */
 static double iop_first_step(iop_stepper *m, double stop) {
@@ -125,19 +88,11 @@ static void iop_choose_method(iop_stepper *m, double stiffness) {
 }
 
 /* Passes on the outputs within an accepted step, and the step itself to the recorder. */
-static int iop_emit_inside(iop_stepper *m, iop_sink *sink, double h, double t_new, double stop) {
-    const int64_t size = m->flow->size;
+static int iop_emit_inside(iop_stepper *m, iop_sink *sink, double h, double t_new, double stop, int is_prepared) {
     if (!(sink->next < stop && sink->next <= t_new) && m->record == NULL) return 0;
-    if (m->is_stiff)
-        iop_rodas_prepare(&m->combinations, size, m->stages, m->dense + size);
-    else
-        iop_explicit_dense(m->pair, &m->combinations, m->flow, m->t, h, m->z, m->z_new, m->stages, m->work, m->dense);
+    if (!is_prepared) iop_prepare_interpolant(m, h);
     while (sink->next < stop && sink->next <= t_new) {
-        const double x = (sink->next - m->t) / h;
-        if (m->is_stiff)
-            iop_rodas_interpolate(size, x, m->z, m->z_new, m->dense + size, m->interpolated);
-        else
-            iop_explicit_interpolate(m->pair, size, h, x, m->z, m->stages, m->dense, m->interpolated);
+        iop_interpolate(m, m->flow->size, h, (sink->next - m->t) / h);
         sink->emit(sink, sink->next, m->interpolated);
     }
     return m->record != NULL && m->record(m, h);
@@ -165,6 +120,40 @@ static double iop_next_step(iop_stepper *m, double h, double error, int accepted
     return factor * h;
 }
 
+/* Goes on to the end of an accepted step. */
+static void iop_accept_step(iop_stepper *m, double t_new) {
+    double *swapped = m->z;
+    m->t = t_new;
+    m->z = m->z_new;
+    m->z_new = swapped;
+}
+
+/* Takes steps that are written down, each as two halves. */
+static int iop_repeat_halved(iop_stepper *m, double stop, iop_sink *sink) {
+    iop_plan *plan = m->plan;
+    double stiffness;
+    while (plan->position < plan->count) {
+        const double *row = plan->rows + plan->position++ * plan->width;
+        if (row[0] == IOP_NEW_REGIMES) {
+            m->surfaces->follows = row[2] != 0;
+            memcpy(m->surfaces->next, row + 3, (plan->width - 3) * sizeof(double));
+            return IOP_SURFACE;
+        }
+        m->is_stiff = row[0] == IOP_STIFF_STEP;
+        const double ends[2] = {m->t + 0.5 * (row[1] - m->t), row[1]};
+        for (int64_t half = 0; half < 2; half++) {
+            double h = ends[half] - m->t;
+            while (m->t + h > ends[half]) h = nextafter(h, 0);
+            iop_begin_step(m);
+            if (!(iop_try_step(m, h, &stiffness) <= DBL_MAX)) return IOP_UNDEFINED;
+            if (iop_emit_inside(m, sink, h, ends[half], stop, 0)) return IOP_NO_MEMORY;
+            iop_accept_step(m, ends[half]);
+        }
+        if (m->t == stop) return IOP_CONVERGED;
+    }
+    return IOP_UNDEFINED;
+}
+
 /* Integrates from m->t to `stop`, passing on outputs strictly before it. */
 static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
     iop_flow *flow = m->flow;
@@ -172,9 +161,11 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
     const int64_t size = flow->size;
     int rejected = 0;
     double scale = 1, stiffness = 0;
+    if (m->plan != NULL && m->plan->is_repeated) return iop_repeat_halved(m, stop, sink);
     for (int64_t i = 0; i < flow->primary; i++) scale = fmax(scale, fabs(m->z[i]));
     iop_begin_step(m);
-    if (!iop_finite(m->is_stiff ? m->dense : m->stages, size)) return IOP_UNDEFINED;
+    if (!iop_finite(m->is_stiff ? m->dense : m->stages, size))
+        return iop_follow_surfaces(m) ? IOP_SURFACE : IOP_UNDEFINED;
     if (m->h == 0) {
         if (m->is_stiff) memcpy(m->stages, m->dense, size * sizeof(double));
         m->h = iop_first_step(m, stop);
@@ -183,14 +174,18 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
         /* On a stiff problem the interpolant loses its order, so that steps end at outputs. */
         const double target = m->is_stiff && sink->next > m->t && sink->next < stop ? sink->next : stop;
         const double remaining = target - m->t;
-        const int last = m->h >= 0.999 * remaining;
-        double h = last ? remaining : m->h > 0.5 * remaining ? 0.5 * remaining : m->h;
+        const double wanted = fmin(m->h, m->max_step);
+        const int last = wanted >= 0.999 * remaining;
+        double h = last ? remaining : wanted > 0.5 * remaining ? 0.5 * remaining : wanted;
+        /* No stage may lie beyond the end, where the right-hand side need not be defined. */
+        while (last && m->t + h > target) h = nextafter(h, 0);
         const int64_t was_stiff = m->is_stiff;
         if (counts->steps + counts->rejected >= m->max_steps)
-            return !m->is_stiff && m->method != IOP_ODE_AUTO && iop_longer_step_holds(m, stop) ? IOP_STIFF : IOP_MAX_STEPS;
-        const double error = m->is_stiff
-            ? iop_rodas_step(&m->combinations, flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work)
-            : iop_explicit_step(m->pair, &m->combinations, flow, m->t, h, m->z, m->z_new, m->stages, m->work, &stiffness);
+            return !m->is_stiff && m->method != IOP_ODE_AUTO && m->limited > 0.5 ? IOP_STIFF : IOP_MAX_STEPS;
+        double error = iop_try_step(m, h, &stiffness);
+        if (!(error <= DBL_MAX) && iop_follow_surfaces(m)) return IOP_SURFACE;
+        const int met = error <= 1 && m->surfaces != NULL ? iop_meet_surface(m, &h, &error) : IOP_NOT_MET;
+        if (met == IOP_MET_AT_ONCE) return IOP_SURFACE;
         if (!(error <= 1)) {
             counts->rejected++;
             rejected = 1;
@@ -198,8 +193,9 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             if (m->h < 16 * DBL_EPSILON * fabs(m->t) || m->h < 1e-300) return iop_why_too_short(m, scale, h, error);
             continue;
         }
-        const double t_new = last ? target : m->t + h;
+        const double t_new = last && met != IOP_MET ? target : m->t + h;
         counts->steps++;
+        if (iop_plan_row(m->plan, m->is_stiff ? IOP_STIFF_STEP : IOP_EXPLICIT_STEP, t_new, 0, NULL)) return IOP_NO_MEMORY;
         if (m->is_stiff) {
             stiffness = iop_power_step(m, h);
         } else if (counts->steps % 4 == 0) {
@@ -208,17 +204,16 @@ static int iop_integrate(iop_stepper *m, double stop, iop_sink *sink) {
             stiffness = fmax(stiffness, iop_power_step(m, h));
             m->suspicion += stiffness > 0.1 * m->pair->stability;
         }
+        if (!m->is_stiff) m->limited += 0.05 * ((stiffness > 0.5 * m->pair->stability) - m->limited);
         counts->stiff_steps += m->is_stiff;
-        if (iop_emit_inside(m, sink, h, t_new, stop)) return IOP_NO_MEMORY;
+        if (iop_emit_inside(m, sink, h, t_new, stop, met == IOP_PREPARED)) return IOP_NO_MEMORY;
         /* A step cut short to end at `stop`, with next to no error, says nothing against the length that was wanted. */
         const double next = iop_next_step(m, h, error, 1, rejected);
         m->h = next >= 5.9 * h ? fmax(next, m->h) : next;
         rejected = 0;
         iop_choose_method(m, stiffness);
-        m->t = t_new;
-        double *swapped = m->z;
-        m->z = m->z_new;
-        m->z_new = swapped;
+        iop_accept_step(m, t_new);
+        if (met == IOP_MET || met == IOP_CALM) return IOP_SURFACE;
         if (t_new == stop) return IOP_CONVERGED;
         const int tried = m->method == IOP_ODE_AUTO && !m->is_stiff && m->suspicion >= m->patience;
         if (tried) iop_try_longer_step(m, stop);

@@ -91,8 +91,8 @@ cdef class Operation:
         -k stands for k times a length that each call chooses: such an operation runs by way of ``with_length``, or
         in C as a copy whose sizes are resolved.
     grain : int, smallest part of a batch that is worth a thread; for a length of 1 if that is free
-    has_derivatives : bool, the outputs are those of a problem's kernel (``Solve.kernel_output_shapes``), whose
-        derivatives have a status of their own
+    has_derivatives : 1 or True if the outputs are those of a problem's kernel (``Solve.kernel_output_shapes``), whose
+        derivatives have a status of their own; 2 if their errors are none of its concern; else 0
     """
 
     cdef iop_operation c
@@ -104,7 +104,7 @@ cdef class Operation:
     cdef readonly bint is_free
     cdef dict resolved
 
-    def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192, *, bint has_derivatives=False):
+    def __cinit__(self, kernel, input_sizes, output_sizes, grain=8192, *, int has_derivatives=0):
         cdef int64_t k
         self.kernel = kernel
         self.grain = grain

@@ -26,14 +26,15 @@ enum { IOP_QUADRATURE_AUTO = 0, IOP_GAUSS_KRONROD = 1, IOP_DOUBLE_EXPONENTIAL = 
 typedef struct iop_quadrature iop_quadrature;
 struct iop_quadrature {
     const iop_callback *forms;    /* G: left and right form of each point, then the variable itself; innermost only */
-    iop_callback moments;         /* (p, constants) -> points, scale; their derivatives; slopes and offsets of switches */
+    iop_callback moments;         /* (p, constants) -> points, scale; their derivatives; slopes and offsets of switches;
+                                   * centers: places at which a peak or a step of the integrand may stand */
     iop_callback vanishing;       /* (x, p, regimes) -> 1 for each expression that is exactly 0; scalar NULL: none is */
     iop_callback watched;         /* (x, p, regimes) -> what must not change its sign in a stretch; scalar NULL: nothing */
     const iop_quadrature *const *inside; /* the integral that is integrated, for each form; NULL: the innermost level */
     int64_t n_forms;
     const int64_t *switch_points; /* the point at which each switch changes */
     int64_t n, n_parameters, n_derivatives, n_constants; /* parameters with those that say where an integral outside is */
-    int64_t n_points, n_stated, n_switches;
+    int64_t n_points, n_stated, n_switches, n_centers;
     int64_t lower, upper;         /* points, or codes of infinity */
     int64_t order, max_steps, method;
     int64_t oscillates;           /* the integrand has an oscillating function, whose phase grows by 1 along the scale */
@@ -67,13 +68,15 @@ struct iop_quadrature_work {
     int64_t n_stretches, filled;
     int64_t *chain, *place;
     double *in, *out;      /* blocks of the integrand: inputs and N outputs by IOP_NODE_ROW */
-    double *node, *distance, *factor, *weight, *gauss, *kronrod;
+    double *node, *distance, *away, *factor;
     int64_t lanes[IOP_NODES + 16];
-    double *total, *error, *magnitude, *tolerance, *residue, *scratch, *tail, *chained;
+    double *total, *error, *magnitude, *tolerance, *residue, *noise, *scratch, *tail, *chained;
+    double *largest; /* of each expression, over all nodes of the solve, G dx/dt */
     iop_cell *cells;
     double *cell_data;
     int64_t n_cells, capacity;
     int64_t evaluations, subintervals, double_exponential, extrapolated;
+    double floor;          /* error that always does: an integral inside another may underflow */
     int inside_status;     /* why an integral inside failed, if one did */
     int out_of_memory;
     iop_quadrature_work *inside; /* for each form */
@@ -94,6 +97,10 @@ static inline const double *iop_moment_second(const iop_quadrature_work *w, int6
 
 static inline const double *iop_switch_slopes(const iop_quadrature_work *w) {
     return w->moments + (w->quadrature->n_points + 1) * (1 + w->first + w->second);
+}
+
+static inline const double *iop_centers(const iop_quadrature_work *w) {
+    return iop_switch_slopes(w) + 2 * w->quadrature->n_switches;
 }
 
 static double iop_limit_value(const iop_quadrature_work *w, int64_t limit) {

@@ -8,7 +8,7 @@
 #ifndef IOP_QUADRATURE_ADAPTIVE_H
 #define IOP_QUADRATURE_ADAPTIVE_H
 
-#include "quadrature_rules.h"
+#include "quadrature_kronrod.h"
 
 /* Bisections towards an end after which a cell there gets a double exponential substitution. */
 enum { IOP_END_DEPTH = 4 };
@@ -26,6 +26,22 @@ enum { IOP_STUCK = 8 };
 #define IOP_ROUNDING (200 * DBL_EPSILON)
 
 static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
+static int iop_begin_powers(iop_quadrature_work *w, int64_t k);
+
+/* Makes cell k equal to another one but for its vectors. */
+static void iop_set_cell(iop_quadrature_work *w, int64_t k, const iop_cell *other) {
+    iop_cell *cell = &w->cells[k];
+    const iop_cell own = *cell;
+    *cell = *other;
+    cell->integral = own.integral;
+    cell->error = own.error;
+    cell->magnitude = own.magnitude;
+    cell->change = own.change;
+    cell->older = own.older;
+    cell->first = own.first;
+    cell->last = own.last;
+    cell->noise = own.noise;
+}
 
 /* A further cell, with everything 0; -1 if there is no memory. */
 static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
@@ -49,17 +65,12 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
             cells[k].older = own + 4 * w->size;
             cells[k].first = own + 5 * w->size;
             cells[k].last = own + 6 * w->size;
+            cells[k].noise = own + 7 * w->size;
         }
     }
-    iop_cell *cell = &w->cells[w->n_cells], kept = *cell;
-    memset(cell, 0, sizeof(iop_cell));
-    cell->integral = kept.integral;
-    cell->error = kept.error;
-    cell->magnitude = kept.magnitude;
-    cell->change = kept.change;
-    cell->older = kept.older;
-    cell->first = kept.first;
-    cell->last = kept.last;
+    const iop_cell empty = {0};
+    iop_set_cell(w, w->n_cells, &empty);
+    iop_cell *cell = &w->cells[w->n_cells];
     cell->stretch = stretch;
     cell->sign = cell->width = 1;
     memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
@@ -90,6 +101,7 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
     cell->from = cell->from < cell->least ? cell->least : cell->from;
     cell->to = cell->to > cell->most ? cell->most : cell->to;
     cell->rule = IOP_RULE_GAUSS_KRONROD;
+    cell->checked = 0;
     const double from = cell->from, width = (cell->to - from) / parts;
     for (int64_t j = 1; j < parts; j++) {
         const int64_t part = iop_part_of(w, k, from + j * width, j == parts - 1 ? w->cells[k].to : from + (j + 1) * width);
@@ -99,18 +111,6 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
     w->cells[k].to = from + width;
     iop_gauss_kronrod(w, &w->cells[k]);
     return IOP_CONVERGED;
-}
-
-/* What a component is: of which expression, and which derivative, 0 for the value; in the order of a length's. */
-typedef struct {
-    int64_t expression, derivative;
-} iop_component;
-
-static inline iop_component iop_component_of(const iop_quadrature_work *w, int64_t c) {
-    const int64_t n = w->quadrature->n, first = c - n, second = first - n * w->first;
-    if (first < 0) return (iop_component){c, 0};
-    if (second < 0) return (iop_component){first / w->first, 1 + first % w->first};
-    return (iop_component){second / w->second, 1 + w->first + second % w->second};
 }
 
 /* A status of NaN or infinity, or why the integral inside failed if that is where they came from. */
@@ -131,7 +131,7 @@ static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell
     for (int64_t c = 0; c < w->size; c++) {
         const iop_component is = iop_component_of(w, c);
         const double rounding = 0.25 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
-        const double least = IOP_ROUNDING * (cell->magnitude[c] + rounding);
+        const double least = IOP_ROUNDING * (cell->magnitude[c] + rounding) + w->floor;
         const double wanted = 0.1 * (q->rtol * fabs(cell->integral[c]) + q->atol[is.expression]);
         if (w->tail[c] > (wanted > least ? wanted : least)) return 1;
     }
@@ -147,13 +147,19 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     if (!iop_start_trapezoid(w, cell)) return iop_inside_or(w, IOP_UNDEFINED);
     const int infinite = cell->map != IOP_TANH_SINH;
     if (q->method == IOP_GAUSS_KRONROD) {
-        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell))
-            return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+        if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
+            const int status = iop_begin_powers(w, k);
+            if (status != IOP_DIVERGENT) return status;
+            return iop_inside_or(w, w->cells[k].cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
+        }
         return iop_divide_trapezoid(w, k, 4);
     }
     iop_refine_trapezoid(w, cell);
     iop_refine_trapezoid(w, cell);
     if ((cell->open_low || cell->open_high) && iop_is_significant(w, cell)) {
+        const int status = iop_begin_powers(w, k);
+        if (status != IOP_DIVERGENT) return status;
+        cell = &w->cells[k];
         const int at_infinity = cell->map == IOP_SINH_SINH || (infinite && cell->open_high && !cell->open_low);
         if (!at_infinity || cell->cut_off) return iop_inside_or(w, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);
@@ -236,6 +242,8 @@ static int iop_bisect(iop_quadrature_work *w, int64_t k) {
     if (other < 0) return -1;
     cell = &w->cells[k];
     cell->to = middle;
+    w->cells[other].checked = whole ? 0 : cell->checked & IOP_TO;
+    cell->checked = whole ? 0 : cell->checked & IOP_FROM;
     if (whole) {
         cell->side = IOP_LEFT;
         w->cells[other].side = IOP_RIGHT;
@@ -273,6 +281,7 @@ static int iop_refine(iop_quadrature_work *w, int64_t k) {
     if (automatic && cell->map == IOP_DIRECT && cell->from == 0 && cell->side != IOP_BOTH && cell->depth >= IOP_END_DEPTH) {
         cell->map = IOP_TANH_SINH;
         cell->width = cell->to;
+        cell->checked = 0;
         return iop_begin_trapezoid(w, k);
     }
     return iop_bisect(w, k);

@@ -1,7 +1,5 @@
-/* Quadrature rules on one cell: a Gauss-Kronrod pair, and the trapezoidal rule after a double exponential substitution.
+/* Cells of the range and their substitutions, and the trapezoidal rule after a double exponential one.
  *
- * Gauss-Kronrod: 10 and 21 points, with the error estimate of QUADPACK (R. Piessens et al., QUADPACK (1983), routine
- * QK21), for each of the N components by itself.
  * Double exponential: u = w / (1 + exp(pi sinh t)) from either end of (0, w), u = exp(pi/2 sinh t) for (0, oo) and
  * u = sinh(pi/2 sinh t) for the line; the trapezoidal sum in t converges exponentially whatever the singularities at
  * the ends are (H. Takahasi and M. Mori, Publ. RIMS Kyoto Univ. 9 (1974) 721).
@@ -13,15 +11,18 @@
 #include "quadrature_tables.h"
 
 /* Substitutions u(t). */
-typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH } iop_map_kind;
+typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH, IOP_LOGARITHMIC } iop_map_kind;
 
 typedef enum { IOP_RULE_NONE, IOP_RULE_GAUSS_KRONROD, IOP_RULE_TRAPEZOID } iop_rule;
 
 /* Where the distances of a cell's nodes are counted from. */
 enum { IOP_LEFT = 0, IOP_RIGHT = 1, IOP_BOTH = 2 };
 
+/* Ends of a cell, in `checked`. */
+enum { IOP_FROM = 1, IOP_TO = 2 };
+
 /* Vectors of N numbers in a cell. */
-enum { IOP_CELL_ROWS = 7 };
+enum { IOP_CELL_ROWS = 8 };
 
 /* A part of the range, with the integrals of the N components over it. */
 struct iop_cell {
@@ -37,9 +38,11 @@ struct iop_cell {
     int open_low, open_high; /* the integrand does not fall off towards that end of t */
     int cut_off;             /* it is NaN there, at a distance that is no extreme */
     int n_undefined, n_infinite;
+    int checked;       /* ends at which a Gauss-Kronrod cell looks closer, or that a trapezoidal rule was checked */
     double size;       /* of the error, in units of the tolerance */
     double *integral, *error, *magnitude;
     double *change, *older; /* between the last levels of the trapezoidal rule */
+    double *noise;          /* what rounding of the nodes does to a Gauss-Kronrod cell */
     double *first, *last;   /* G du/dt at the ends of a Gauss-Kronrod cell, continued from inside */
 };
 
@@ -49,8 +52,23 @@ static const double iop_half_pi = 1.57079632679489661923;
  * where it is not resolved. */
 static const double iop_grid_offset = 0.15;
 
+/* Values that are smaller than the largest by this factor count for nothing. */
+#define IOP_NOTHING 1e-60
+
 /* Range of t that doubles allow. */
 static inline double iop_map_extent(iop_map_kind map) { return map == IOP_EXP_SINH ? 6.5 : 6; }
+
+/* What a component is: of which expression, and which derivative, 0 for the value; in the order of a length's. */
+typedef struct {
+    int64_t expression, derivative;
+} iop_component;
+
+static inline iop_component iop_component_of(const iop_quadrature_work *w, int64_t c) {
+    const int64_t n = w->quadrature->n, first = c - n, second = first - n * w->first;
+    if (first < 0) return (iop_component){c, 0};
+    if (second < 0) return (iop_component){first / w->first, 1 + first % w->first};
+    return (iop_component){second / w->second, 1 + w->first + second % w->second};
+}
 
 /* Distance at t, du/dt, and the end that the distance is counted from. */
 static int iop_map_node(const iop_cell *cell, double t, double *distance, double *factor) {
@@ -67,6 +85,11 @@ static int iop_map_node(const iop_cell *cell, double t, double *distance, double
         *distance = cell->sign * cell->width * (near_other && cell->side != IOP_BOTH ? 1 - part : part);
         return cell->side == IOP_BOTH ? near_other : cell->side;
     }
+    if (cell->map == IOP_LOGARITHMIC) {
+        *factor = cell->width * exp(t);
+        *distance = cell->sign * *factor;
+        return cell->side;
+    }
     const double exponent = iop_half_pi * sinh(t);
     if (cell->map == IOP_EXP_SINH) {
         *distance = cell->sign * exp(exponent);
@@ -78,14 +101,69 @@ static int iop_map_node(const iop_cell *cell, double t, double *distance, double
     return cell->side;
 }
 
-/* G at increasing t[i] of a cell, at most 48 of them: sets w->factor[i], and w->lanes[i], the lane of each in w->out. */
-static void iop_sample(iop_quadrature_work *w, const iop_cell *cell, int64_t count, const double *t) {
-    int64_t n_left = 0;
+/* The t of a cell's substitution at a signed distance u; NaN if there is none. */
+static double iop_place_of(const iop_cell *cell, double u) {
+    const double at = cell->sign * u;
+    if (cell->map == IOP_DIRECT) return at;
+    if (cell->map == IOP_SINH_SINH) return asinh(asinh(u) / iop_half_pi);
+    if (cell->map == IOP_LOGARITHMIC) return at > 0 ? log(at / cell->width) : NAN;
+    if (cell->map == IOP_EXP_SINH) return at > 0 ? asinh(log(at) / iop_half_pi) : NAN;
+    const double part = at / cell->width;
+    return part > 0 && part < 1 ? asinh(log(part / (1 - part)) / (2 * iop_half_pi)) : NAN;
+}
+
+/* Derivatives that are no numbers where the value itself is nothing beside the largest one count as 0.
+ *
+ * exp(a x)/(1 + exp(a x))^2 is infinity over infinity long after 1/(1 + exp(a x)) has become negligible: what overflows
+ * is the formula.  A derivative is the value times that of its logarithm, and it would take a logarithm that changes by
+ * 1e50 for one of these to count.  Whether the values vanish because all do is not known where the largest is 0. */
+static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        n_left += iop_map_node(cell, t[i], &w->distance[i], &w->factor[i]) == IOP_LEFT;
-    const int64_t next = iop_evaluate(w, cell->stretch, 0, n_left, w->distance, 0);
-    iop_evaluate(w, cell->stretch, 1, count - n_left, w->distance + n_left, next);
-    for (int64_t i = 0; i < count; i++) w->lanes[i] = i < n_left ? i : next + i - n_left;
+        for (int64_t c = w->quadrature->n; c < w->size; c++) {
+            const int64_t e = iop_component_of(w, c).expression;
+            const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
+            if (value < IOP_NOTHING * w->largest[e] && !isfinite(w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]]))
+                w->out[c * IOP_NODE_ROW + w->lanes[i]] = 0;
+        }
+}
+
+/* Keeps the largest values, and mends derivatives if any in the lanes before `next` is not finite. */
+static void iop_look_at_derivatives(iop_quadrature_work *w, int64_t count, int64_t next) {
+    int bad = 0;
+    for (int64_t e = 0; e < w->quadrature->n; e++)
+        for (int64_t i = 0; i < count; i++) {
+            const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
+            if (value > w->largest[e] && value <= DBL_MAX) w->largest[e] = value;
+        }
+    for (int64_t c = w->quadrature->n; c < w->size; c++) {
+        const double *row = w->out + c * IOP_NODE_ROW;
+        for (int64_t i = 0; i < next; i++) bad |= !(fabs(row[i]) <= 1e300);
+    }
+    if (bad) iop_mend_derivatives(w, count);
+}
+
+/* G at t[i] of a cell, at most 48 of them: sets w->factor[i], and w->lanes[i], the lane of each in w->out; and, where
+ * the t increase, w->distance[i]. */
+static void iop_sample(iop_quadrature_work *w, const iop_cell *cell, int64_t count, const double *t) {
+    double right[48];
+    int64_t n_left = 0, n_right = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double distance;
+        if (iop_map_node(cell, t[i], &distance, &w->factor[i]) == IOP_LEFT) {
+            w->lanes[i] = n_left;
+            w->distance[n_left++] = distance;
+        } else {
+            w->lanes[i] = -1 - n_right;
+            right[n_right++] = distance;
+        }
+        w->away[i] = fabs(distance);
+    }
+    memcpy(w->distance + n_left, right, n_right * sizeof(double));
+    int64_t next = iop_evaluate(w, cell->stretch, 0, n_left, w->distance, 0);
+    for (int64_t i = 0; i < count; i++)
+        if (w->lanes[i] < 0) w->lanes[i] = next - 1 - w->lanes[i];
+    next = iop_evaluate(w, cell->stretch, 1, n_right, w->distance + n_left, next);
+    if (w->size > w->quadrature->n) iop_look_at_derivatives(w, count, next);
 }
 
 /* Nodes at which some component is no finite number: how many NaN, and how many infinite. */
@@ -99,66 +177,6 @@ static void iop_count_bad(iop_quadrature_work *w, int64_t count, int *undefined,
         }
         *undefined += (bad & 1) != 0;
         *infinite += bad == 2;
-    }
-}
-
-/* Error of the 21 points: from its difference to the 10 points as in QUADPACK, and from the last Legendre coefficients.
- *
- * The difference is 0 for whatever is antisymmetric about the middle, and may be for other functions that the nodes do
- * not resolve.  Coefficients that fall off geometrically, as those of smooth functions do, lead to a far smaller second
- * estimate, for they are of degree 20 and the rule is exact to degree 31; those of a jump or of an unresolved oscillation
- * are large. */
-static double iop_kronrod_error(double difference, double spread, double top) {
-    double ratio = spread > 0 ? 200 * difference / spread : 0;
-    if (spread > 0 && top > ratio * spread) ratio = top / spread;
-    return ratio < 1 ? spread * ratio * sqrt(ratio) : spread;
-}
-
-/* The Gauss-Kronrod pair between cell->from and cell->to. */
-static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
-    const double center = 0.5 * (cell->from + cell->to), half = 0.5 * (cell->to - cell->from);
-    for (int64_t i = 0; i < 21; i++) {
-        const int64_t k = i < 10 ? i : 20 - i;
-        w->node[i] = center + (i < 10 ? -half : half) * iop_kronrod_nodes[k];
-    }
-    w->subintervals++;
-    iop_sample(w, cell, 21, w->node);
-    iop_count_bad(w, 21, &cell->n_undefined, &cell->n_infinite);
-    if (cell->n_undefined + cell->n_infinite > 0) {
-        memset(cell->integral, 0, IOP_CELL_ROWS * w->size * sizeof(double));
-        return;
-    }
-    for (int64_t i = 0; i < 21; i++) {
-        const int64_t k = i < 10 ? i : 20 - i;
-        w->kronrod[i] = half * w->factor[i] * iop_kronrod_weights[k];
-        w->gauss[i] = half * w->factor[i] * iop_gauss_weights[k];
-    }
-    for (int64_t c = 0; c < w->size; c++) {
-        const double *row = w->out + c * IOP_NODE_ROW;
-        double high = 0, low = 0, magnitude = 0, spread = 0, first = 0, last = 0, top[3] = {0, 0, 0};
-        for (int64_t i = 0; i < 21; i++) {
-            const double value = row[w->lanes[i]];
-            const double density = w->factor[i] * value;
-            first += iop_edge_weights[20 - i] * density;
-            last += iop_edge_weights[i] * density;
-            top[0] += iop_legendre_weights[0][i < 10 ? i : 20 - i] * density;
-            top[1] += iop_legendre_weights[1][i < 10 ? i : 20 - i] * (i < 10 ? density : -density);
-            top[2] += iop_legendre_weights[2][i < 10 ? i : 20 - i] * density;
-            high += w->kronrod[i] * value;
-            low += w->gauss[i] * value;
-            magnitude += w->kronrod[i] * fabs(value);
-        }
-        for (int64_t i = 0; i < 21; i++) {
-            const double value = row[w->lanes[i]];
-            spread += fabs(w->kronrod[i] * value - high * (0.5 * iop_kronrod_weights[i < 10 ? i : 20 - i]));
-        }
-        double error = iop_kronrod_error(fabs(high - low), spread, 2 * half * fmax(fabs(top[0]), fmax(fabs(top[1]), fabs(top[2]))));
-        if (error < 50 * DBL_EPSILON * magnitude) error = 50 * DBL_EPSILON * magnitude;
-        cell->integral[c] = high;
-        cell->error[c] = error;
-        cell->magnitude[c] = magnitude;
-        cell->first[c] = first;
-        cell->last[c] = last;
     }
 }
 
@@ -216,7 +234,7 @@ static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
     for (int64_t c = 0; c < w->size; c++) {
         const double before = cell->integral[c], size = 0.5 * cell->magnitude[c] + step * magnitude[c];
         const double after = 0.5 * before + step * sum[c], change = fabs(after - before);
-        const double unit = size > 0 ? 1 / size : 0;
+        const double unit = size > DBL_MIN ? 1 / size : 0; /* what is smaller has no digits */
         cell->error[c] = size * iop_trapezoid_error(unit * change, unit * cell->change[c], unit * cell->older[c]);
         if (cell->error[c] < 50 * DBL_EPSILON * size) cell->error[c] = 50 * DBL_EPSILON * size;
         cell->integral[c] = after;

@@ -2,12 +2,12 @@
 #ifndef IOP_QUADRATURE_SOLVE_H
 #define IOP_QUADRATURE_SOLVE_H
 
-#include "quadrature_adaptive.h"
+#include "quadrature_powers.h"
 #include "quadrature_tail.h"
+#include "quadrature_unseen.h"
 
-/* Lengths of cells, in units of a stretch, of which the shorter ask for the longer to be divided. */
-#define IOP_NARROW 0.04
-#define IOP_WIDE 0.07
+/* Where functions underflow, an integral inside has no digits: exp(-x^2 - y^2) as a function of x at y = 27. */
+#define IOP_UNDERFLOWN 1e-300
 
 /* Sums of all cells, and the tolerance of each component; returns whether all errors are within them.
  *
@@ -19,6 +19,7 @@ static int iop_sum_cells(iop_quadrature_work *w) {
     memset(w->total, 0, w->size * sizeof(double));
     memset(w->magnitude, 0, w->size * sizeof(double));
     memset(w->tolerance, 0, w->size * sizeof(double));
+    memset(w->noise, 0, w->size * sizeof(double));
     memcpy(w->error, w->residue, w->size * sizeof(double));
     for (int64_t k = 0; k < w->n_cells; k++) {
         const iop_cell *cell = &w->cells[k];
@@ -28,12 +29,14 @@ static int iop_sum_cells(iop_quadrature_work *w) {
             const iop_component is = iop_component_of(w, c);
             w->total[c] += cell->integral[c];
             w->error[c] += cell->error[c];
+            w->noise[c] += cell->noise[c];
             w->magnitude[c] += cell->magnitude[c];
             w->tolerance[c] += 0.25 * rounding * pace[is.derivative] * cell->magnitude[is.expression];
         }
     }
     for (int64_t c = 0; c < w->size; c++) {
-        const double least = w->tolerance[c] + rounding * w->magnitude[c];
+        const double known = c < q->n ? 0 : 8 * w->noise[c]; /* of derivatives, whose formulas may be steep, no more is asked */
+        const double least = w->tolerance[c] + rounding * w->magnitude[c] + known + w->floor;
         const double wanted = q->rtol * fabs(w->total[c]) + q->atol[iop_component_of(w, c).expression];
         w->tolerance[c] = wanted > least ? wanted : least;
         within &= w->error[c] <= w->tolerance[c];
@@ -56,75 +59,6 @@ static double iop_size_errors(iop_quadrature_work *w) {
         if (cell->size > largest) largest = cell->size;
     }
     return largest;
-}
-
-/* Whether a value is exactly 0 that has no reason to be: sets the size of each cell in question to 1, of others to 0. */
-static int iop_may_have_missed_a_peak(iop_quadrature_work *w) {
-    int missed = 0;
-    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
-    for (int64_t i = 0; i < w->quadrature->n; i++) {
-        if (w->magnitude[i] > 0) continue;
-        for (int64_t k = 0; k < w->n_cells; k++) {
-            iop_cell *cell = &w->cells[k];
-            const iop_stretch *s = &w->stretches[cell->stretch];
-            if (cell->rule == IOP_RULE_NONE || s->vanishes[i] == 1) continue;
-            cell->size = 1;
-            missed = 1;
-        }
-    }
-    return missed;
-}
-
-/* Whether one cell ends where another one begins, or both end in the middle of a stretch. */
-static int iop_are_neighbours(const iop_cell *a, const iop_cell *b) {
-    if (a->rule != IOP_RULE_GAUSS_KRONROD || b->rule != IOP_RULE_GAUSS_KRONROD) return 0;
-    if (a->stretch != b->stretch || a->map != b->map || a->sign != b->sign || a->width != b->width) return 0;
-    if (a->side == b->side) return a->to == b->from;
-    return a->map == IOP_DIRECT && a->side == IOP_LEFT && b->side == IOP_RIGHT && a->to == 0.5 && b->to == 0.5;
-}
-
-/* Jumps that hide between the last node of a cell and the first of the next, which neither of them sees: the two
- * continuations to their common end differ.  Adds to w->error what a jump of that size can amount to.  If that is too
- * much, sets the sizes of the cells and returns 1. */
-static int iop_may_hide_a_jump(iop_quadrature_work *w) {
-    int within = 1;
-    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
-    for (int64_t k = 0; k < w->n_cells; k++)
-        for (int64_t j = 0; j < w->n_cells; j++) {
-            iop_cell *a = &w->cells[k], *b = &w->cells[j];
-            if (j == k || !iop_are_neighbours(a, b)) continue;
-            for (int64_t c = 0; c < w->size; c++) {
-                /* Where a jump is seen, the error says so, and the polynomial through it is worth nothing. */
-                if (a->error[c] > 0.01 * a->magnitude[c] || b->error[c] > 0.01 * b->magnitude[c]) continue;
-                const double jump = fabs(a->last[c] - (a->side == b->side ? b->first[c] : b->last[c]));
-                const double in_a = iop_edge_gap * (a->to - a->from) * jump, in_b = iop_edge_gap * (b->to - b->from) * jump;
-                const double unit = 1 / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
-                w->error[c] += in_a > in_b ? in_a : in_b;
-                within &= w->error[c] <= w->tolerance[c];
-                if (unit * in_a > a->size) a->size = unit * in_a;
-                if (unit * in_b > b->size) b->size = unit * in_b;
-            }
-        }
-    return !within;
-}
-
-/* Where some part of a stretch needed short cells far from its ends, peaks may stand elsewhere too, between the nodes of
- * long ones: sets the sizes of those, and returns 1 if there are any. */
-static int iop_may_hide_a_peak(iop_quadrature_work *w) {
-    int hidden = 0;
-    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
-    for (int64_t k = 0; k < w->n_cells; k++) {
-        const iop_cell *narrow = &w->cells[k];
-        if (narrow->map != IOP_DIRECT || narrow->from == 0 || narrow->to - narrow->from > IOP_NARROW) continue;
-        for (int64_t j = 0; j < w->n_cells; j++) {
-            iop_cell *cell = &w->cells[j];
-            if (cell->stretch != narrow->stretch || cell->map != IOP_DIRECT || cell->rule != IOP_RULE_GAUSS_KRONROD) continue;
-            if (cell->to - cell->from <= IOP_WIDE || w->stretches[cell->stretch].kind != IOP_FINITE) continue;
-            cell->size = 1;
-            hidden = 1;
-        }
-    }
-    return hidden;
 }
 
 static double iop_largest_size(const iop_quadrature_work *w) {
@@ -167,12 +101,17 @@ static int iop_exhausted(const iop_quadrature_work *w) {
 static int iop_integrate(iop_quadrature_work *w, int outermost) {
     int status = iop_divide(w);
     w->n_cells = 0;
+    w->floor = outermost ? 0 : IOP_UNDERFLOWN;
     w->inside_status = IOP_CONVERGED;
     memset(w->residue, 0, w->size * sizeof(double));
+    memset(w->largest, 0, w->quadrature->n * sizeof(double));
     for (int64_t j = 0; j < w->n_stretches && status == IOP_CONVERGED; j++) status = iop_begin(w, j);
     while (status == IOP_CONVERGED) {
         double least = 1;
         if (iop_sum_cells(w)) {
+            int found = iop_see_on_one_side_only(w);
+            if (!found) status = iop_check_trapezoids(w, &found);
+            if (found || status != IOP_CONVERGED) continue;
             if (iop_may_hide_a_jump(w)) {
                 least = 0.3 * iop_largest_size(w);
             } else if (!iop_may_hide_a_peak(w)) {

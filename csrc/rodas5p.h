@@ -86,11 +86,11 @@ static void iop_rodas_prepare(const iop_combinations *c, int64_t size, const dou
     for (int64_t m = 0; m < 3; m++) iop_combine(&c->rodas_dense[m], size, 1, u, NULL, dense + m * size);
 }
 
-/* result = z(t + x h) for 0 <= x <= 1. */
-static void iop_rodas_interpolate(int64_t size, double x, const double *z, const double *z_new, const double *dense,
-                                  double *result) {
+/* result = the first `count` components of z(t + x h) for 0 <= x <= 1. */
+static void iop_rodas_interpolate(int64_t size, int64_t count, double x, const double *z, const double *z_new,
+                                  const double *dense, double *result) {
     const double y = 1 - x;
-    for (int64_t i = 0; i < size; i++)
+    for (int64_t i = 0; i < count; i++)
         result[i] = y * z[i] + x * (z_new[i] + y * (dense[i] + x * (dense[size + i] + x * dense[2 * size + i])));
 }
 

@@ -16,7 +16,7 @@
 
 #include "lanes.h"
 
-enum { IOP_START_BRACKET = 0, IOP_START_GUESS = 1 };
+enum { IOP_START_BRACKET = 0, IOP_START_GUESS = 1, IOP_START_BOTH = 2 };
 
 enum { IOP_PENDING = -1 }; /* no status yet */
 

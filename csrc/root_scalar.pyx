@@ -4,8 +4,8 @@ A block passes through: start (bracket, guess or search) -> iteration -> finish 
 verification that the point is a root, derivatives of the root).
 """
 
-from libc.float cimport DBL_MIN
-from libc.math cimport INFINITY, NAN, exp2, fabs, fmax, fmin, isfinite, isinf, isnan
+from libc.float cimport DBL_MAX
+from libc.math cimport INFINITY, NAN, exp2, fabs, floor, fmax, fmin, isfinite, isinf, isnan, ldexp
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -24,7 +24,7 @@ cdef extern from "implicitops.h" nogil:
     enum:
         IOP_ROW
         IOP_CONVERGED, IOP_NO_SIGN_CHANGE, IOP_DISCONTINUITY, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR
-        IOP_INVALID_INPUT, IOP_STALLED, IOP_INVALID_BRACKET
+        IOP_INVALID_INPUT, IOP_STALLED, IOP_INVALID_BRACKET, IOP_INVALID_GUESS
 
 cdef extern from "lanes.h" nogil:
     int64_t iop_lanes_per_block(int64_t n, int64_t rows)
@@ -37,7 +37,7 @@ cdef extern from "lanes.h" nogil:
 
 cdef extern from "root_scalar.h" nogil:
     enum:
-        IOP_PENDING, IOP_START_BRACKET, IOP_START_GUESS, IOP_F, IOP_FX, IOP_SCALE, IOP_FXX, IOP_N_FINISH
+        IOP_PENDING, IOP_START_BRACKET, IOP_START_GUESS, IOP_START_BOTH, IOP_F, IOP_FX, IOP_SCALE, IOP_FXX, IOP_N_FINISH
     ctypedef struct iop_root_scalar:
         iop_callback residual
         iop_callback start
@@ -329,7 +329,7 @@ cdef class RootScalar:
     residual, finish : compiled bundles (x, theta) -> F, F_x, scale [, F_xx, derivatives of the root]
     errors : compiled bundle (x, theta) -> rounding errors of F and of the derivatives of the root, or None without derivatives
     start : compiled bundle theta -> lower, upper [, guess], or None if they are trailing inputs
-    start_kind : "bracket" or "guess"
+    start_kind : "bracket", "guess", or "both" for a guess inside a bracket
     n_params : int, number of parameters, flattened
     n_jacobian, n_hessian : int, rows of derivatives that ``finish`` returns
     rtol, atol : float
@@ -356,7 +356,8 @@ cdef class RootScalar:
         self.data.start.ctx = NULL
         if start is not None:
             self.data.start.block = <iop_block_function> <uintptr_t> start.block_address
-        self.data.start_kind = {"bracket": IOP_START_BRACKET, "guess": IOP_START_GUESS}[start_kind]
+        kinds = {"bracket": IOP_START_BRACKET, "guess": IOP_START_GUESS, "both": IOP_START_BOTH}
+        self.data.start_kind = kinds[start_kind]
         self.data.n_params = n_params
         self.data.n_jacobian = n_jacobian
         self.data.n_derivatives = n_jacobian + n_hessian

@@ -17,17 +17,28 @@ cdef void start(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept n
         root.start.block(n, w.stride, theta, w.out, root.start.ctx)
         given = w.out
     iop_root_order_ends(n, given, given + w.stride, w.lower, w.upper, w.code)
+    if root.start_kind != IOP_START_BRACKET:
+        take_guess(root, w, n, given + 2 * w.stride)
     if root.start_kind == IOP_START_GUESS:
-        memcpy(w.guess, given + 2 * w.stride, n * sizeof(double))
-        for i in range(n):
-            if not isfinite(w.guess[i]) and w.code[i] == IOP_PENDING:
-                w.code[i] = IOP_INVALID_INPUT
         start_from_guess(root, w, n)
         search(root, w, n)
     elif start_from_bracket(root, w, n) > 0:
-        for i in range(n):
-            w.guess[i] = NAN
+        if root.start_kind == IOP_START_BRACKET:
+            for i in range(n):
+                w.guess[i] = NAN
         search(root, w, n)
+
+
+cdef void take_guess(const iop_root_scalar *root, Workspace *w, int64_t n, const double *given) noexcept nogil:
+    """Guess of every lane; one beside its bracket is refused, not moved."""
+    cdef int64_t i
+    memcpy(w.guess, given, n * sizeof(double))
+    for i in range(n):
+        if w.code[i] == IOP_PENDING and not (
+            isfinite(w.guess[i])
+            and (root.start_kind == IOP_START_GUESS or w.lower[i] <= w.guess[i] <= w.upper[i])
+        ):
+            w.code[i] = IOP_INVALID_GUESS
 
 
 cdef inline void set_bracket(Workspace *w, int64_t i, double x1, double f1, double fx1, double x2, double f2,
@@ -57,9 +68,10 @@ cdef inline void set_solution(Workspace *w, int64_t i, double x) noexcept nogil:
 cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
     """Evaluates both ends; returns how many lanes have an infinite end and are left to the search.
 
-    An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket.
+    An end at which the residual is undefined moves inwards by up to 2**-10 of the bracket. If there is a guess too, it is
+    the first iterate.
     """
-    cdef int64_t attempt
+    cdef int64_t attempt, infinite, i
     cdef iop_root_lanes *s = w.lanes
     cdef double *f = w.out + IOP_F * w.stride
     cdef double *fx = w.out + IOP_FX * w.stride
@@ -79,15 +91,21 @@ cdef int64_t start_from_bracket(const iop_root_scalar *root, Workspace *w, int64
         evaluate_at(&root.residual, w, n, high)
         if iop_root_move_undefined_ends(n, f, w.upper, w.lower, attempt, w.code, high) == 0:
             break
-    return iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
+    infinite = iop_root_open_brackets(s, n, low, f_lower, fx_lower, high, f, fx, w.initial, w.code)
+    if root.start_kind == IOP_START_BOTH:
+        for i in range(n):
+            if s.bisections[i] >= 0 and low[i] < w.guess[i] < high[i]:
+                s.x[i] = w.guess[i]
+    return infinite
 
 
 cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
     """Newton's method with step halving until it converges, brackets a sign change or stalls.
 
     A step is accepted if |F| falls (Armijo's rule, J. Nocedal and S. J. Wright, Numerical Optimization, 2006,
-    section 3.1); it never leaves the domain that the unknown's assumptions allow. While the steps hardly become
-    shorter, they are doubled: exp(x) = 1 is a thousand Newton steps of length one from x = 1000.
+    section 3.1: by a share of what the Newton step promises, of which a step that was cut short promises its own part
+    only); it never leaves the domain that the unknown's assumptions allow. While the steps hardly become shorter, they
+    are doubled: exp(x) = 1 is a thousand Newton steps of length one from x = 1000.
     """
     cdef int64_t i, k, remaining
     cdef iop_root_lanes *s = w.lanes
@@ -98,11 +116,14 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
     cdef double f_base[IOP_ROW]
     cdef double fx_base[IOP_ROW]
     cdef double newton[IOP_ROW]
+    cdef double full[IOP_ROW]  # length of the Newton step before anything cut it short
     cdef double fraction[IOP_ROW]
     cdef double reach[IOP_ROW]
     cdef double trying[IOP_ROW]
-    cdef double x, length, step
-    cdef bint slow, converging
+    cdef double halfway[IOP_ROW]  # |F| after half of all steps
+    cdef double kept[IOP_ROW]  # share of the distance to a bound that a step beyond it leaves
+    cdef double x, length, step, part
+    cdef bint slow, converging, overflow
     for i in range(n):
         trying[i] = w.code[i] == IOP_PENDING
         s.x[i] = fmin(fmax(w.guess[i], w.lower[i]), w.upper[i])
@@ -110,9 +131,13 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
         f_base[i] = INFINITY
         fraction[i] = 1
         reach[i] = 1
+        kept[i] = 0.1
     for k in range(root.max_steps):
         evaluate(&root.residual, w, n, s.x)
         remaining = 0
+        if k == root.max_steps // 2:
+            for i in range(n):
+                halfway[i] = fabs(f_base[i])
         for i in range(n):
             if trying[i] == 0:
                 continue
@@ -128,9 +153,13 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                 set_bracket(w, i, base[i], f_base[i], fx_base[i], x, f[i], fx[i])
                 trying[i] = 0
                 continue
-            if k == 0 or fabs(f[i]) <= fabs(f_base[i]) * (1 - 1e-4 * fmin(fraction[i], 1.0)):
+            part = fmin(fabs(x - base[i]) / full[i], 1.0)
+            if k == 0 or (isinf(f_base[i]) and f[i] == f[i]) or fabs(f[i]) < fabs(f_base[i]) * (1 - 1e-4 * part):
                 step = -f[i] / fx[i]
-                slow = k > 0 and fraction[i] >= 1 and fabs(step) > 0.5 * fabs(newton[i])
+                overflow = not isfinite(f[i]) or not isfinite(fx[i]) or not isfinite(step)
+                # Among steps that have been doubled already it takes a much shorter one to end that.
+                slow = fabs(step) > (0.49 if fraction[i] == 1 else 0.1) * fabs(newton[i])
+                slow = k > 0 and fraction[i] >= 1 and (slow or overflow)
                 converging = k > 0 and fabs(step) <= 0.1 * fabs(newton[i])
                 reach[i] = fmin(2 * reach[i], 1024.0) if slow else 1
                 base[i] = x
@@ -147,13 +176,16 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                     s.x[i] = fmin(fmax(x + step, w.lower[i]), w.upper[i])
                     trying[i] = 0
                     continue
-                if not isfinite(f[i]) or not isfinite(fx[i]) or not isfinite(step):
-                    # Overflow: downhill by the sign of the slope, if it has one.
+                full[i] = fabs(step)
+                if overflow:
+                    # Downhill by the sign of the slope, if it has one; nothing is known of how far.
+                    full[i] = INFINITY
                     newton[i] = 0.1 * fmax(fabs(x), 1.0) * (1.0 if f[i] * fx[i] < 0 else -1.0)
                 length = 100 * fmax(fabs(x), 1.0)
                 newton[i] = fmin(fmax(newton[i], -length), length)
             else:
                 reach[i] = 1
+                kept[i] = 0.1
                 fraction[i] *= 0.5 if f[i] == f[i] else 0.25
                 fraction[i] = fmin(fraction[i], 1.0)
                 if fraction[i] < 1e-9:
@@ -161,16 +193,24 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
                     # No step helps: the root is as good as rounding allows, or it is left to the search.
                     s.x[i] = base[i] if fabs(newton[i]) <= 1e-10 * fabs(base[i]) else NAN
                     continue
-            s.x[i] = base[i] + fraction[i] * newton[i]
+            s.x[i] = fmin(fmax(base[i] + fraction[i] * newton[i], -DBL_MAX), DBL_MAX)
             if s.x[i] <= w.lower[i]:
-                s.x[i] = base[i] - 0.9 * (base[i] - w.lower[i])
+                s.x[i] = w.lower[i] + kept[i] * (base[i] - w.lower[i])
+                kept[i] = fmax(kept[i] * kept[i], 1e-32)
             elif s.x[i] >= w.upper[i]:
-                s.x[i] = base[i] + 0.9 * (w.upper[i] - base[i])
+                s.x[i] = w.upper[i] - kept[i] * (w.upper[i] - base[i])
+                kept[i] = fmax(kept[i] * kept[i], 1e-32)
+            else:
+                kept[i] = 0.1
             remaining += 1
         if remaining == 0:
             break
     for i in range(n):
         if trying[i] != 0 and w.code[i] == IOP_PENDING:
+            # What has hardly fallen in half of all steps has a minimum there, and more steps would not help.
+            if fabs(f_base[i]) > 0.5 * halfway[i]:
+                s.x[i] = NAN
+                continue
             w.ended[i] = 0
             s.x[i] = base[i]
 
@@ -184,21 +224,31 @@ cdef inline double search_point(double lower, double upper, double guess, double
         return NAN
     if isfinite(lower):
         unit = guess - lower if guess > lower else 1.0
-        return lower + unit * exp2(exponent if upwards else -exponent)
+        return lower + scaled(unit, exponent if upwards else -exponent)
     if isfinite(upper):
         unit = upper - guess if guess < upper else 1.0
-        return upper - unit * exp2(exponent if not upwards else -exponent)
+        return upper - scaled(unit, exponent if not upwards else -exponent)
     centre = 0.0 if isnan(guess) else guess
-    unit = fmax(fabs(centre), 1.0) * exp2(exponent)
-    return centre + unit if upwards else centre - unit
+    unit = scaled(fmax(fabs(centre), 1.0), exponent)
+    return fmin(centre + unit, DBL_MAX) if upwards else fmax(centre - unit, -DBL_MAX)
+
+
+cdef inline double scaled(double unit, double exponent) noexcept nogil:
+    """unit * 2**exponent, at most the largest number."""
+    cdef double whole
+    if fabs(exponent) <= 1000:
+        return fmin(unit * exp2(exponent), DBL_MAX)
+    whole = floor(exponent)  # 2**exponent alone would overflow, the product need not
+    return fmin(ldexp(unit * exp2(exponent - whole), <int> whole), DBL_MAX)
+
 
 cdef inline double search_exponent(int64_t k, bint fine, bint half_line) noexcept nogil:
     """Exponent k of a coarse scan (from 2**-6, or 2**0 on a half line, to overflow), or of a fine one."""
     if fine:
         return 0.125 * (k + 1) if half_line else 0.125 * (k + 1) - 12
     if half_line:
-        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 1023.0)
-    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 1023.0)
+        return k + 1 if k < 4 else fmin(exp2(0.5 * k), 2100.0)
+    return k - 6 if k < 10 else fmin(exp2(0.5 * (k - 6)), 2100.0)
 
 
 cdef void search(const iop_root_scalar *root, Workspace *w, int64_t n) noexcept nogil:
@@ -227,7 +277,7 @@ cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *la
     cdef int64_t i, k, pending = 0, n_points = 200 if fine else 27
     cdef int side
     cdef bint half_line
-    cdef double x, value
+    cdef double x, value, half, full
     cdef double *f = w.out + IOP_F * w.stride
     cdef double *fx = w.out + IOP_FX * w.stride
     cdef double points[IOP_ROW]
@@ -251,13 +301,13 @@ cdef int64_t scan(const iop_root_scalar *root, Workspace *w, int64_t n, bint *la
             lacking[i] = False
         pending += lacking[i]
     for k in range(n_points):
+        half, full = search_exponent(k, fine, True), search_exponent(k, fine, False)
         for side in range(2):
             if pending == 0:
                 return 0
             for i in range(n):
                 half_line = isfinite(w.lower[i]) or isfinite(w.upper[i])
-                points[i] = search_point(w.lower[i], w.upper[i], w.guess[i],
-                                         search_exponent(k, fine, half_line), side == 0)
+                points[i] = search_point(w.lower[i], w.upper[i], w.guess[i], half if half_line else full, side == 0)
             evaluate_at(&root.residual, w, n, points)
             for i in range(n):
                 x = points[i]

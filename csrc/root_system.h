@@ -81,9 +81,14 @@ static int iop_all_finite(const double *values, int64_t n) {
 
 /* Root mean square of d in units of the unknowns' scales. */
 static double iop_weighted_norm(const double *d, const double *weight, int64_t n) {
-    double sum = 0;
+    double sum = 0, largest = 0;
     for (int64_t i = 0; i < n; i++) sum += (d[i] / weight[i]) * (d[i] / weight[i]);
-    return sqrt(sum / n);
+    if (sum <= DBL_MAX) return sqrt(sum / n);
+    /* The squares overflow, the quotients need not. */
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(d[i] / weight[i]));
+    sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (d[i] / weight[i] / largest) * (d[i] / weight[i] / largest);
+    return largest * sqrt(sum / n);
 }
 
 static inline int iop_is_logarithmic(const iop_root_system *s, const iop_root_workspace *w, int64_t i) {

@@ -24,7 +24,7 @@ cdef extern from "implicitops.h" nogil:
         int32_t n_inputs
         const void *data
     ctypedef enum iop_status:
-        IOP_CONVERGED, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_STALLED
+        IOP_CONVERGED, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_INVALID_GUESS, IOP_STALLED
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -110,7 +110,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
     cdef const iop_root_system *s = <const iop_root_system *> operation.data
-    cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0
+    cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0, total = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
     cdef int64_t n_derivatives = iop_derivatives_size(n, p, s.n_entries, s.n_parameter_entries, s.derivatives)
     cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n_derivatives
@@ -136,14 +136,17 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     e.anderson = e.guess + 2 * n
     bind_derivatives(s, &w, &e.derivatives, e.anderson + iop_anderson_memory(n))
     w.pivot = <int32_t *> (e.anderson + iop_anderson_memory(n) + n_derivatives)
+    for k in range(operation.n_inputs):
+        total += operation.input_sizes[k]
     for i in range(n_batch):
-        at = n
+        # The parameters; then, if the guess is given, it is the last n inputs.
+        at = 0
         for k in range(operation.n_inputs):
             for j in range(operation.input_sizes[k]):
-                if at < n + p:
-                    w.point[at] = inputs[k][i * input_strides[k] + j]
-                else:
-                    e.guess[at - n - p] = inputs[k][i * input_strides[k] + j]
+                if at < p:
+                    w.point[n + at] = inputs[k][i * input_strides[k] + j]
+                elif at >= total - n:
+                    e.guess[at - total + n] = inputs[k][i * input_strides[k] + j]
                 at += 1
         memcpy(w.trial + n, w.point + n, p * sizeof(double))
         w.iterations = w.evaluations = w.factorisations = w.fallback = w.logarithmic = 0
@@ -199,7 +202,8 @@ cdef int begin(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
         w.point[i] = e.guess[i]
         mean += fabs(e.guess[i]) / n
     for i in range(n):
-        w.weight[i] = fabs(e.guess[i]) if e.guess[i] != 0 else (mean if mean > 0 else 1.0)
+        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
+        w.weight[i] = fabs(e.guess[i]) if fabs(e.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
     iop_evaluate_system(s, w, w.point, w.values)
     return IOP_CONVERGED if iop_all_finite(w.values, n) else IOP_UNDEFINED
 
@@ -212,7 +216,7 @@ cdef int solve(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
     if s.start.scalar != NULL:
         s.start.scalar(w.point + s.shape.n, e.guess, s.start.ctx)
     if not iop_all_finite(e.guess, s.shape.n):
-        return IOP_INVALID_INPUT
+        return IOP_INVALID_GUESS
     code = begin(s, w, e)
     if code != IOP_CONVERGED:
         return code

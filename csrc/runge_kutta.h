@@ -128,7 +128,9 @@ static double iop_explicit_step(const iop_pair *pair, const iop_combinations *c,
     const double fifth = flow->norm(flow, work, z, z_new);
     iop_combine(&c->errors[1], size, h, k, NULL, work);
     const double third = flow->norm(flow, work, z, z_new);
-    return fifth == 0 ? 0 : fifth * fifth / sqrt(fifth * fifth + 0.01 * third * third);
+    if (!(third <= DBL_MAX)) return INFINITY;
+    /* fifth^2 / sqrt(fifth^2 + (third / 10)^2), without squares that leave the range of doubles. */
+    return fifth == 0 ? 0 : fifth * (fifth / hypot(fifth, 0.1 * third));
 }
 
 /* Coefficients of the interpolant over an accepted step, from which iop_explicit_interpolate() works: seven rows of z for
@@ -148,9 +150,9 @@ static void iop_explicit_dense(const iop_pair *pair, const iop_combinations *c, 
     for (int64_t m = 0; m < 4; m++) iop_combine(&c->interpolant[m], size, h, k, NULL, dense + (3 + m) * size);
 }
 
-/* result = z(t + x h) for 0 <= x <= 1. */
-static void iop_explicit_interpolate(const iop_pair *pair, int64_t size, double h, double x, const double *z,
-                                     const double *k, const double *dense, double *result) {
+/* result = the first `count` components of z(t + x h) for 0 <= x <= 1. */
+static void iop_explicit_interpolate(const iop_pair *pair, int64_t size, int64_t count, double h, double x,
+                                     const double *z, const double *k, const double *dense, double *result) {
     if (pair == &iop_tsit5) {
         double weights[7];
         for (int64_t j = 0; j < 7; j++) {
@@ -159,11 +161,11 @@ static void iop_explicit_interpolate(const iop_pair *pair, int64_t size, double 
         }
         iop_combination now;
         iop_set_combination(&now, weights, 7, size);
-        iop_combine(&now, size, h, k, z, result);
+        iop_combine(&now, count, h, k, z, result);
         return;
     }
     const double y = 1 - x;
-    for (int64_t i = 0; i < size; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const double *d = dense + i;
         result[i] = z[i] + x * (d[0] + y * (d[size] + x * (d[2 * size] + y * (d[3 * size]
                     + x * (d[4 * size] + y * (d[5 * size] + x * d[6 * size]))))));

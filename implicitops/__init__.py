@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from implicitops import functions
 from implicitops.backends.failures import failures, reset_failures
 from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
@@ -39,6 +40,7 @@ __all__ = [
     "SolveWarning",
     "Status",
     "failures",
+    "functions",
     "get_num_threads",
     "reset_failures",
     "set_num_threads",

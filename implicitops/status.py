@@ -149,8 +149,8 @@ class Status(enum.Enum):
         "solve(..., throw=False) with jacobian_error and hessian_error"
     )
     INVALID_GUESS = (
-        "the guess is not a finite number at these parameters although they are: look for the expression of the guess "
-        "that is undefined there"
+        "the guess is not a finite number, although all parameters are, or it lies outside the bracket that was given "
+        "with it. Look for the expression in guess= that is undefined there, or give another guess"
     )
 
     def __repr__(self) -> str:
@@ -184,7 +184,8 @@ class Solution:
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
     status_code : int32 ndarray (...), codes of :class:`Status`
     error_estimate : ndarray of the shape of ``value``, or None where the method has none
-        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``.
+        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``; an
+        ``ODE`` has one where derivatives are asked for as well.
     stats : mapping of a counter's name to an int64 ndarray (...)
     time_derivative : ndarray of the shape of ``value``, or None
         Derivative of each row with respect to its own output time, along with the Jacobian of an ODE.

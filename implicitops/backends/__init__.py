@@ -46,12 +46,13 @@ def backend_named(name: str) -> ModuleType:
     return _modules.setdefault(name, import_module(f"implicitops.backends.{name}"))
 
 
-def apply(problem: Problem, arguments: Sequence[Any]) -> Any:
-    """Solve with the framework that the arguments belong to."""
+def apply(problem: Problem, arguments: Sequence[Any], *, start_given: bool = False) -> Any:
+    """Solve with the framework that the arguments belong to; the last of them may be start values."""
     owners = set(map(owner, arguments))
     owners.discard(None)
     if len(owners) > 1:
         names = " and ".join(sorted(map(str, owners)))
         raise ArgumentError(f"the arguments belong to two frameworks, {names}. Convert them to one of them.")
     name = owners.pop() if owners else None
-    return numpy_backend.apply(problem, arguments) if name is None else backend_named(name).apply(problem, arguments)
+    backend = numpy_backend if name is None else backend_named(name)
+    return backend.apply(problem, arguments, start_given=start_given)

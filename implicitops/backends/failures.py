@@ -13,11 +13,14 @@ import numpy as np
 
 from implicitops.backends import failure_journal
 from implicitops.backends.marked_nan import SOLVES
-from implicitops.backends.numpy import listed, solve
-from implicitops.calculus import Operation, Solve
+from implicitops.backends.numpy import arguments_text, place_counters
+from implicitops.backends.places import place
+from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
-from implicitops.calculus.sensitivities import Adjoint, Sensitivities
+from implicitops.calculus.sensitivities import Adjoint
+from implicitops.calculus.status_of import MARK, MARKED_STATUS
 from implicitops.problems.base import Problem
+from implicitops.problems.reasons import reason
 from implicitops.status import SolveWarning, Status
 
 #: How many failures of a problem are kept with their parameters.
@@ -36,14 +39,15 @@ class Failure:
     ----------
     parameters : dict from each parameter's name to its value
     status : Status
+    reason : str, what the status means for this problem, and where it happened
     """
 
     parameters: dict[str, Any]
     status: Status
+    reason: str = ""
 
     def __str__(self) -> str:
-        listing = ", ".join(f"{name}={listed(value)}" for name, value in self.parameters.items())
-        return f"at {listing}: {self.status.value} ({self.status!r})"
+        return f"at {arguments_text(self.parameters)}: {self.reason or self.status.value} ({self.status!r})"
 
 
 @dataclass(frozen=True)
@@ -125,18 +129,24 @@ def unrecorded() -> Iterator[None]:
             _failures.update(before)
 
 
-def record(problem: Problem, count: int, parameters: Callable[[], Iterable[Sequence[Any]]], order: int = 0) -> None:
+def record(
+    problem: Problem,
+    count: int,
+    failed: Callable[[], Iterable[tuple[Sequence[Any], Status]]],
+    *,
+    start_given: bool = False,
+) -> None:
     """Count failed solves of a problem and warn if they are its first, unless a report will sum them up.
 
     Parameters
     ----------
     problem : Problem
     count : int, how many batch elements failed
-    parameters : callable that returns the arguments of each of them, asked only while few are known
-    order : int, order of the derivative that failed, 0 for the value
+    failed : callable that returns the arguments and the status of each of them, asked only while few are known
+    start_given : bool, the last arguments are start values
     """
     known = _failures.get(problem)
-    found = _explain(problem, parameters(), order) if known is None or len(known.first) < KEPT else ()
+    found = _explain(problem, failed(), start_given) if known is None or len(known.first) < KEPT else ()
     more = Failures(count, found, {_stage: count})
     add_failures({problem: more})
     if failure_journal.is_open():
@@ -173,16 +183,23 @@ def record_nans(operation: Operation, inputs: Sequence[np.ndarray], outputs: Seq
     where = np.argwhere(failed)
     if not len(where):
         return
-    shapes, order = problem.argument_shapes, _order(operation)
+    start_given = getattr(operation, "start_given", False)
+    shapes = operation.input_shapes if start_given else problem.argument_shapes
     arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
-    record(problem, len(where), lambda: ([np.array(x[tuple(index)]) for x in arrays] for index in where), order)
+    elements = (
+        ([np.array(x[tuple(i)]) for x in arrays], _status_in([x[tuple(i)] for x in outputs if x.size], solves))
+        for i in where
+    )
+    record(problem, len(where), lambda: elements, start_given=start_given)
 
 
-def _order(operation: Operation) -> int:
-    """Order of the derivatives that an operation serves, as far as that tells why it failed."""
-    if isinstance(operation, Solve):
-        return operation.derivatives
-    return operation.order if isinstance(operation, Sensitivities) else 1
+def _status_in(outputs: Sequence[np.ndarray], solves: bool) -> Status:
+    """Status that the first NaN of an element carries: that of the very solve that failed."""
+    numbers = np.concatenate([np.ravel(output) for output in outputs])
+    bits = int(numbers[np.isnan(numbers)][:1].view(np.int64)[0])
+    if bits & ~MARKED_STATUS == MARK:
+        return Status.from_code(bits & MARKED_STATUS)
+    return Status.UNDEFINED if solves else Status.DERIVATIVE_UNDEFINED
 
 
 def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
@@ -190,14 +207,26 @@ def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
     return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
 
 
-def _explain(problem: Problem, parameters: Iterable[Sequence[Any]], order: int) -> tuple[Failure, ...]:
+def _explain(
+    problem: Problem, failed: Iterable[tuple[Sequence[Any], Status]], start_given: bool
+) -> tuple[Failure, ...]:
     explained = []
-    for values, _ in zip(parameters, range(KEPT)):
-        status = solve(problem, values, derivatives=order, throw=False).status
-        if order and status is Status.CONVERGED:  # a direction or a higher order overflows, or is not defined
-            status = Status.DERIVATIVE_UNDEFINED
-        explained.append(Failure(dict(zip(problem.argument_names, values)), status))
+    names = (*problem.argument_names, *(problem.start_argument_names if start_given else ()))
+    for (values, status), _ in zip(failed, range(KEPT)):
+        why = f"{reason(problem, status)}{_place(problem, status, values)}"
+        explained.append(Failure(dict(zip(names, values)), status, why))
     return tuple(explained)
+
+
+def _place(problem: Problem, status: Status, values: Sequence[Any]) -> str:
+    """Where a solve failed, if one with or without derivatives fails in the same way outside the graph."""
+    if getattr(problem, "sensitivity_method", None) is None:
+        return place(problem, status, values, {})
+    for derivatives in (0, 1):
+        code, counters = place_counters(problem, values, derivatives)
+        if Status.from_code(code) is status:
+            return place(problem, status, values, counters)
+    return ""
 
 
 def _message(problem: Problem, failure: Failure) -> str:

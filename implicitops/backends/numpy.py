@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from implicitops.backends.marked_nan import run_marked
+from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
+from implicitops.problems.reasons import reason
+from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
 from implicitops.status import ArgumentError, Solution, SolveError, Status
 
 _FLOAT64 = np.dtype(np.float64)
@@ -26,15 +29,23 @@ INACCURATE = 1e-3
 TINY = np.finfo(float).tiny
 
 
-def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
-    """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed."""
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, start_given: bool = False) -> Any:
+    """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed.
+
+    Parameters
+    ----------
+    problem : Problem
+    arguments : array-likes
+    status : bool
+    start_given : bool, the last arguments are start values, see :meth:`Problem.bind_all`
+    """
     if status:
-        solution = solve(problem, arguments, throw=False)
+        solution = solve(problem, arguments, throw=False, start_given=start_given)
         return solution.value, solution.status_code
     if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
-    signature = _signature(problem, 0, False)
-    if not any(signature.input_shapes) and signature.output_shapes[0] == ():
+    signature = _signature(problem, 0, start_given)
+    if not start_given and not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
         shortcuts = problem.__dict__.setdefault("_shortcuts", {})
         shortcuts.update(dict.fromkeys((float, int, np.float64), signature.kernel.solve_scalars))
@@ -44,7 +55,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     kernel = signature.kernel.with_length(length)
     failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, *[None] * (len(kernel.output_sizes) - 1)])
     if failed and problem.options.on_failure == "raise":
-        solve(problem, arguments)  # again, for the status that the error tells
+        solve(problem, arguments, start_given=start_given)  # again, for the status that the error tells
     return value[()]
 
 
@@ -75,14 +86,13 @@ def solve(
     *,
     derivatives: int = 0,
     throw: bool = True,
-    **start: Any,
+    start_given: bool = False,
 ) -> Solution:
-    """Solve a batch; see :meth:`implicitops.problems.base.Problem.solve`."""
+    """Solve a batch; see :func:`apply` and :meth:`implicitops.problems.base.Problem.solve`."""
     if type(derivatives) is not int or derivatives not in (0, 1, 2):
         raise ArgumentError(f"derivatives must be 0, 1 or 2; got {derivatives!r}.")
-    problem, extra = _with_start(problem, start)
-    signature = _signature(problem, derivatives, bool(extra))
-    batch, inputs, strides = as_batch([*arguments, *extra], signature.input_shapes, signature.input_names)
+    signature = _signature(problem, derivatives, start_given)
+    batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     n, length = math.prod(batch), free_length(inputs, signature.input_shapes)
     shapes = signature.output_shapes if length is None else [resolved(s, length) for s in signature.output_shapes]
     value = np.empty(batch + shapes[0])
@@ -97,6 +107,7 @@ def solve(
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
     jacobian_error, hessian_error, _ = _without_time(problem, jacobian_error, hessian_error)
+    places = {name: stats.pop(name) for name in PLACE if name in stats}
     solution = Solution(
         value=value[()],
         jacobian=jacobian,
@@ -112,9 +123,30 @@ def solve(
         cause = getattr(kernel.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
-            _failure_message(problem, solution, batch, inputs, strides, failed) + quoted, solution
+            _failure_message(problem, signature, solution, batch, inputs, strides, failed, places, arguments) + quoted,
+            solution,
         ) from cause
     return solution
+
+
+def place_counters(problem: Problem, arguments: Sequence[Any], derivatives: int) -> tuple[int, dict[str, int]]:
+    """Status code of one element, and what its kernel says of where it failed.
+
+    Parameters
+    ----------
+    problem : Problem
+    arguments : sequence of array-like, those of one batch element
+    derivatives : 0, 1 or 2
+    """
+    signature = _signature(problem, derivatives, False)
+    _, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
+    length = free_length(inputs, signature.input_shapes)
+    outputs = [np.empty(resolved(shape, length)) for shape in signature.output_shapes[: 1 + derivatives]]
+    kernel = signature.kernel.with_length(length)
+    targets: list[np.ndarray | None] = [*outputs, *[None] * (len(kernel.output_sizes) - len(outputs))]
+    status = np.empty(1, dtype=np.int32)
+    _, stats = run(kernel, 1, inputs, strides, targets, status, stats=True)
+    return int(status[0]), {name: int(stats[name][0]) for name in PLACE if name in stats}
 
 
 def evaluate(operation: Operation, arguments: Sequence[Any]) -> list[np.ndarray]:
@@ -158,8 +190,7 @@ def as_batch(
     try:
         batch = np.broadcast_shapes(*leading)
     except ValueError:
-        listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, leading))
-        raise ArgumentError(f"the batch shapes must broadcast; got {listing}.") from None
+        raise ArgumentError(batch_rule(names, [array.shape for array in arrays], shapes)) from None
     inputs, strides = [], []
     for array, lead, shape in zip(arrays, leading, shapes):
         size = math.prod(shape)
@@ -176,10 +207,9 @@ def _as_single(arguments: Sequence[Any], shapes: Sequence[Shape]) -> list[np.nda
     """Arrays of arguments that are one batch element as they come, which the most frequent call is; else None."""
     arrays, length = [], None
     for argument, shape in zip(arguments, shapes):
-        try:
-            array = np.asarray(argument)
-        except ValueError:
+        if not is_plain(argument):
             return None
+        array = np.asarray(argument)
         if array.shape != shape:
             if shape[:1] != (FREE,) or array.ndim != len(shape) or array.shape[1:] != shape[1:]:
                 return None
@@ -204,6 +234,12 @@ def free_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape]) -> int | 
     return next(lengths, None)
 
 
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments of a solve as an error quotes them, but for the ends of an interval that has none."""
+    shown = {name: x for name, x in arguments.items() if not (name in ("lower", "upper") and np.all(np.isinf(x)))}
+    return ", ".join(f"{name}={listed(value)}" for name, value in shown.items())
+
+
 def listed(value: Any) -> str:
     """A parameter's value as an error quotes it: a few numbers of a long array."""
     array = np.asarray(value)
@@ -218,8 +254,13 @@ def listed(value: Any) -> str:
 def _require_one_length(arrays: Sequence[np.ndarray], shapes: Sequence[Shape], names: Sequence[str]) -> None:
     lengths = {name: a.shape[a.ndim - len(s)] for a, s, name in zip(arrays, shapes, names) if s[:1] == (FREE,)}
     if len(set(lengths.values())) > 1:
-        listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ArgumentError(f"these must have the same length, one entry for each output time; got {listing}.")
+        raise ArgumentError(length_rule(lengths))
+
+
+def length_rule(lengths: Mapping[str, Any]) -> str:
+    """What is said of free axes, by the name of the argument, of different lengths."""
+    listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    return f"these must have the same length, one entry for each output time; got the lengths {listing}."
 
 
 def _without_time(
@@ -234,46 +275,42 @@ def _without_time(
 
 
 def as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
-    """Argument as a float64 array whose last axes are what ``shape`` says, or ArgumentError."""
+    """Argument as a float64 array whose last axes are what ``shape`` says, NaN where masked, or ArgumentError."""
     try:
-        array = np.asarray(argument)
-    except ValueError as error:
-        raise ArgumentError(f"{name} must be numeric; NumPy cannot make an array of it: {error}.") from None
-    if array.dtype.kind not in "fiub":
-        raise ArgumentError(
-            f"{name} must be real numbers; got dtype {array.dtype}, shape {array.shape}: {argument!r:.80}. "
-            "Convert it to float64 first."
-        )
-    core = array.shape[array.ndim - len(shape) :] if array.ndim >= len(shape) else None
-    if shape[:1] == (FREE,) and (core is None or core[1:] != shape[1:]):
-        got = f"the number {argument!r:.80}: write [{argument!r:.80}]" if array.ndim == 0 else f"shape {array.shape}"
-        raise ArgumentError(f"{name} must be {free_rule(shape)}; got {got}.")
-    if shape and shape[0] != FREE and core != tuple(shape):
-        raise ArgumentError(
-            f"{name} is a vector parameter: its last axis must have length {shape[-1]}; got shape {array.shape}."
-        )
+        array = real_array(argument)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{name} must be real numbers; {error}.") from None
+    if not fits(array.shape, shape):
+        is_number = array.ndim == 0 and shape[:1] == (FREE,)
+        write = f"the number {argument!r:.80}: write [{argument!r:.80}]" if is_number else f"shape {array.shape}"
+        raise ArgumentError(f"{name}: {core_rule(shape)}; got {write}.")
     return array.astype(np.float64, copy=False)
 
 
-def free_rule(shape: Shape) -> str:
-    """What an argument with a free axis must look like."""
-    if len(shape) == 1:
-        return "1-D, of any length (axes before the last are a batch)"
-    return f"an array whose last axes are {shape[1:]} after one of any length"
+def fits(given: Sequence[int | None], core: Shape) -> bool:
+    """Whether an array of a shape, None where a length is not known, has the trailing axes that an input must have."""
+    trailing = given[len(given) - len(core) :] if len(given) >= len(core) else None
+    return trailing is not None and all(n in (None, c) or c == FREE for n, c in zip(trailing, core))
 
 
 def core_rule(shape: Shape) -> str:
     """What the trailing axes of an input must be."""
     if shape[:1] == (FREE,):
-        return f"it must be {free_rule(shape)}"
+        if len(shape) == 1:
+            return "it must be 1-D, of any length (axes before the last are a batch)"
+        return f"it must be an array whose last axes are {shape[1:]} after one of any length"
     return f"the last axis must have length {shape[0]}" if len(shape) == 1 else f"the last axes must be {shape}"
 
 
-def _with_start(problem: Problem, start: dict[str, Any]) -> tuple[Problem, tuple[Any, ...]]:
-    """Problem whose start values are inputs, and those inputs, if any were given for this call."""
-    if not start:
-        return problem, ()
-    return problem.with_start(**start)
+def batch_rule(names: Sequence[str], shapes: Sequence[Sequence[Any]], cores: Sequence[Shape]) -> str:
+    """What is said of arguments whose batch shapes do not broadcast: whole shapes, and what of each is no batch."""
+    parts = []
+    for name, shape, core in zip(names, shapes, cores):
+        whole = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+        lead = shape[: len(shape) - len(core)]
+        batch = f"({', '.join(map(str, lead))}{',' if len(lead) == 1 else ''})"
+        parts.append(f"{name} of shape {whole}" + (f" with the batch shape {batch}" if core else ""))
+    return f"the batch shapes must broadcast; got {', '.join(parts)}."
 
 
 def _bad_derivative(problem: Problem, solution: Solution, flat: int, status: Status, n: int) -> str:
@@ -304,28 +341,42 @@ def _bad_derivative(problem: Problem, solution: Solution, flat: int, status: Sta
 
 def _failure_message(
     problem: Problem,
+    signature: _Signature,
     solution: Solution,
     batch: tuple[int, ...],
     inputs: Sequence[np.ndarray],
     strides: Sequence[int],
     failed: int,
+    places: Mapping[str, np.ndarray],
+    arguments: Sequence[Any],
 ) -> str:
     flat = int(np.flatnonzero(np.ravel(solution.status_code) != 0)[0])
-    shapes = problem.argument_shapes
+    shapes = signature.input_shapes
     length = free_length(inputs, shapes)
     values = [
         array.ravel()[flat * stride :][: math.prod(resolved(shape, length))].reshape(resolved(shape, length))
         for array, stride, shape in zip(inputs, strides, shapes)
     ]
-    listing = ", ".join(f"{name}={listed(value)}" for name, value in zip(problem.argument_names, values))
+    listing = arguments_text(dict(zip(signature.input_names, values)))
     status = Status.from_code(int(np.ravel(solution.status_code)[flat]))
+    if status is Status.INVALID_INPUT:
+        listing += _missing(signature.input_names, values, arguments)
     if status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE):
         listing += f" (the {_bad_derivative(problem, solution, flat, status, math.prod(batch))})"
+    counters = {name: int(counter[flat]) for name, counter in places.items()}
+    why = f"{reason(problem, status)}{place(problem, status, values, counters)} ({status!r})"
     if batch == ():
-        return f"{problem!r} failed at {listing}: {status.value} ({status!r})."
+        return f"{problem!r} failed at {listing}: {why}."
     position = tuple(map(int, np.unravel_index(flat, batch)))
     return (
         f"{problem!r} failed for {failed} of {math.prod(batch)} batch elements, first at index {position}, "
-        f"{listing}: {status.value} ({status!r}). Use solve(..., throw=False) or on_failure='nan' to get NaN "
+        f"{listing}: {why}. Use solve(..., throw=False) or on_failure='nan' to get NaN "
         "and the status of each."
     )
+
+
+def _missing(names: Sequence[str], values: Sequence[np.ndarray], arguments: Sequence[Any]) -> str:
+    """Which of an element's numbers are NaN because they were masked or NA."""
+    pairs = zip(names, values, arguments)
+    found = [name for name, value, given in pairs if np.isnan(value).any() and is_missing_somewhere(given)]
+    return f" ({', '.join(found)} masked or NA there, which counts as NaN)" if found else ""

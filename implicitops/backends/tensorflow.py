@@ -34,7 +34,7 @@ def owns(argument: Any) -> bool:
     return bool(tf.is_tensor(argument)) or _is_of_keras(argument)
 
 
-def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, start_given: bool = False) -> Any:
     """Solution of a problem as a tensor: float64, of a shape that broadcasts as in NumPy.
 
     Parameters
@@ -42,6 +42,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     problem : Problem
     arguments : tensors, numbers or arrays; those of other real dtypes are computed in float64
     status : bool, return the code of each solve's status too, an int32 of the batch shape
+    start_given : bool, the last arguments are start values, see :meth:`Problem.bind_all`
 
     Returns
     -------
@@ -52,18 +53,19 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     ArgumentError : an argument has the wrong type or shape
     UnsupportedExpressionError : an expression contains a function that has no machine code
     """
-    node: Node | None = problem.__dict__.get("_tensorflow_node")
+    name = "_tensorflow_node_with_start" if start_given else "_tensorflow_node"
+    node: Node | None = problem.__dict__.get(name)
     if node is None:
-        operation = Solve(problem)
+        operation = Solve(problem, start_given=start_given)
         kernel_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
-        node = problem.__dict__["_tensorflow_node"] = node_of(operation)
-        shortcut = tensorflow_op.eager_call(node)
+        node = problem.__dict__[name] = node_of(operation)
+        shortcut = None if start_given else tensorflow_op.eager_call(node)
         if shortcut is not None:
             problem.__dict__.setdefault("_shortcuts", {})[tensorflow_op.EAGER] = shortcut
     if not all(map(_is_ready, arguments)):
         if any(map(_is_of_keras, arguments)):
-            return _keras_layer(problem, arguments, status)
-        named = zip(arguments, node.input_shapes, problem.argument_names)
+            return _keras_layer(problem, arguments, status, start_given)
+        named = zip(arguments, node.input_shapes, node.input_names)
         arguments = [_as_tensor(a, shape, name) for a, shape, name in named]
     value = tensorflow_op.apply(node, arguments)[0]
     if not status:
@@ -87,14 +89,15 @@ def _is_of_keras(argument: Any) -> bool:
     return type(argument).__name__ == "KerasTensor"
 
 
-def _keras_layer(problem: Problem, arguments: Sequence[Any], status: bool) -> Any:
+def _keras_layer(problem: Problem, arguments: Sequence[Any], status: bool, start_given: bool) -> Any:
     """Output of a layer that solves the problem; of the same Keras as its inputs, of which there may be two."""
     positions = [k for k, argument in enumerate(arguments) if _is_of_keras(argument)]
     keras = sys.modules[type(arguments[positions[0]]).__module__.partition(".")[0]]
 
-    def solved(found: Sequence[Any]) -> Any:
-        known = dict(zip(positions, found))
-        return apply(problem, [known.get(k, argument) for k, argument in enumerate(arguments)], status=status)
+    def solved(tensors: Sequence[Any]) -> Any:
+        known = dict(zip(positions, tensors))
+        found = [known.get(k, argument) for k, argument in enumerate(arguments)]
+        return apply(problem, found, status=status, start_given=start_given)
 
     return keras.layers.Lambda(solved)([arguments[k] for k in positions])
 

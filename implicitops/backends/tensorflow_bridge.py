@@ -18,7 +18,7 @@ import numpy as np
 from implicitops.backends import failures
 from implicitops.backends.marked_nan import SOLVES as SOLVING
 from implicitops.backends.marked_nan import run_marked
-from implicitops.backends.numpy import core_rule
+from implicitops.backends.numpy import batch_rule, core_rule, fits, length_rule
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, content_name, resolved
 from implicitops.calculus.sensitivities import Sensitivities, is_propagated
@@ -272,18 +272,16 @@ def check_shapes(node: Node, shapes: Sequence[Any]) -> None:
     for name, shape, core in zip(node.input_names, shapes, node.input_shapes):
         if shape is None:
             continue
-        trailing = shape[len(shape) - len(core) :] if len(shape) >= len(core) else None
-        if trailing is None or any(n not in (None, c) and c != FREE for n, c in zip(trailing, core)):
+        if not fits(shape, core):
             raise ArgumentError(f"{name}: {core_rule(core)}; got an array of shape {_text(shape)}.")
-        if core[:1] == (FREE,) and trailing[0] is not None:
-            lengths[name] = trailing[0]
+        if core[:1] == (FREE,) and shape[len(shape) - len(core)] is not None:
+            lengths[name] = shape[len(shape) - len(core)]
     if len(set(lengths.values())) > 1:
-        listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ArgumentError(f"these must have the same length, one entry for each output time; got {listing}.")
+        raise ArgumentError(length_rule(lengths))
     if batch_shape(node, shapes) is False:
-        pairs = zip(node.input_names, shapes, node.input_shapes)
-        listing = ", ".join(f"{name} {_text(s[: len(s) - len(core)])}" for name, s, core in pairs if s is not None)
-        raise ArgumentError(f"the batch shapes must broadcast; got {listing}.")
+        known = [k for k, shape in enumerate(shapes) if shape is not None]
+        names, given, cores = node.input_names, shapes, node.input_shapes
+        raise ArgumentError(batch_rule([names[k] for k in known], [given[k] for k in known], [cores[k] for k in known]))
 
 
 def batch_shape(node: Node, shapes: Sequence[Any]) -> Any:

@@ -55,7 +55,7 @@ def library() -> tuple[Any, Path] | None:
     except (OSError, tf.errors.OpError) as error:
         warnings.warn(
             f"the TensorFlow op of implicitops could not be loaded ({error}). Python is called instead: right, but "
-            "slower by tens of microseconds a call, without jit_compile for most problems, and without saved models "
+            "slower by tens of microseconds a call, without jit_compile, and without saved models "
             "for other processes. Install implicitops where there is a C compiler.",
             BackendWarning,
             stacklevel=2,

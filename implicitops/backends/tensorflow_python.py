@@ -1,6 +1,6 @@
 """Operations as calls of Python, for want of our TensorFlow op: right, slower, and for this process alone.
 
-What is lost: compilation by XLA except for what tensorflow_loops.py can do, and saved models in other processes.
+What is lost: compilation by XLA, and saved models in other processes.
 """
 
 from __future__ import annotations

@@ -56,7 +56,11 @@ class Made:
         except DerivativeError as error:
             return [*_missing(error, self.inputs), *[None] * len(self.known)]
         results = self._replay(program, [*self.inputs, *outputs, *seeds])
-        found = [None if r is None else summed_to(r, x) for r, x in zip(results, self.inputs)]
+        constant = value.operation.constant_inputs
+        found = [
+            summed_to(r, x) if r is not None else tf.zeros_like(x) if k in constant else None
+            for k, (r, x) in enumerate(zip(results, self.inputs))
+        ]
         return [*found, *[None] * len(self.known)]
 
     def push(self, tangents: Sequence[Any]) -> list[Any]:

@@ -1,7 +1,8 @@
 """Nodes of graphs that XLA compiles for the CPU: a custom call to the function in csrc/tensorflow_xla.c.
 
 The op is TensorFlow's own ``XlaCustomCallV2``, told apart from other libraries' by its target and by attributes of its
-own. Derivatives are in tensorflow_rules.py; what happens where there is no custom call is in tensorflow_loops.py.
+own. A custom call says its shapes when the graph is made; where the batch is not known by then, a loop makes one call
+for each element. Derivatives are in tensorflow_rules.py.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
-from implicitops.backends.tensorflow_anchor import captured, set_attributes, unrecorded
+from implicitops.backends.tensorflow_anchor import anchored, captured, set_attributes, unrecorded
 from implicitops.backends.tensorflow_bridge import NAME_ATTRIBUTE, Node, batch_shape, known_length, recall
-from implicitops.backends.tensorflow_op import library, shape_of
-from implicitops.calculus.operation import Shape, resolved
+from implicitops.backends.tensorflow_op import library, set_shapes, shape_of
+from implicitops.calculus.operation import FREE, Shape, resolved
+from implicitops.status import ArgumentError
 
 #: What XLA knows our function by, and tapes its derivative.
 TARGET = "implicitops_call_v1"
@@ -75,16 +77,17 @@ def is_for_cpu() -> bool:
 
 
 def make(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int) -> list[Any]:
-    """One node; see :func:`implicitops.backends.tensorflow_op.make`."""
+    """One node; see :func:`implicitops.backends.tensorflow_op.make`.
+
+    Raises
+    ------
+    ArgumentError : the graph has no way to call us: what is missing, and what to do
+    """
     shapes = [shape_of(x) for x in inputs]
     batch, length = batch_shape(node, shapes), known_length(node, shapes)
-    free = any(-1 in core for core in (*node.input_shapes, *node.output_shapes))
-    is_static = batch is not None and None not in batch and not (free and length is None)
-    if not (is_static and registered() and is_for_cpu()):
-        from implicitops.backends import tensorflow_loops
-
-        unknown = [name for name, s in zip(node.input_names, shapes) if s is None or None in s]
-        return tensorflow_loops.make(node, inputs, why_no_custom_call(unknown))
+    _require_reachable(node, shapes, length)
+    if None in batch:
+        return _element_by_element(node, inputs, known, n_wanted, length)
     cores = [resolved(core, length) for core in node.input_shapes]
     arranged = [_arranged(x, batch, core) for x, core in zip(inputs, cores)]
     results = [[*batch, *resolved(core, length)] for core in node.output_shapes]
@@ -92,17 +95,78 @@ def make(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int)
     return _custom_call(node, ticket, [*arranged, *known], results)
 
 
-def why_no_custom_call(unknown: Sequence[str]) -> str:
-    """What stands in the way of a custom call, for an error."""
-    if unknown:
-        return (
-            f"the shape of {', '.join(unknown)} is not known while the function is traced, and XLA's custom calls need "
-            "it. Call tf.ensure_shape on the argument, or trace the function for each shape (no None in "
-            "input_signature, no reduce_retracing)"
-        )
+def _require_reachable(node: Node, shapes: Sequence[Any], length: int | None) -> None:
+    """Raise ArgumentError unless code that XLA compiles can call us with what is known now."""
+    what = f"{getattr(node.operation, 'problem', node.operation)!r} cannot be compiled by XLA"
     if not is_for_cpu():
-        return "the function is compiled for a device that is no CPU. Place it on one: with tf.device('CPU:0')"
-    return "this TensorFlow lacks XLA's registry of custom calls, or the op of implicitops could not be loaded"
+        raise ArgumentError(
+            f"{what} for a device that is no CPU, on which its machine code runs. Call it under "
+            "tf.device('CPU:0') in a function of its own, or leave jit_compile away: TensorFlow then places it itself."
+        )
+    if not registered():
+        raise ArgumentError(
+            f"{what}: this TensorFlow lacks XLA's registry of custom calls, or the op of implicitops could not be "
+            "loaded. Leave jit_compile away."
+        )
+    advice = "Call tf.ensure_shape on the argument, give its shape in input_signature, or leave jit_compile away."
+    open_rank = [name for name, shape in zip(node.input_names, shapes) if shape is None]
+    if open_rank:
+        raise ArgumentError(
+            f"{what}: not even the rank of {', '.join(open_rank)} is known while the function is traced. {advice}"
+        )
+    cores = (*node.input_shapes, *node.output_shapes)
+    if length is None and any(FREE in core for core in cores):
+        free = [name for name, core in zip(node.input_names, node.input_shapes) if FREE in core]
+        raise ArgumentError(
+            f"{what}: the length of {', '.join(free)} is not known while the function is traced. {advice}"
+        )
+
+
+def _element_by_element(
+    node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int, length: int | None
+) -> list[Any]:
+    """One custom call for each element of a batch whose size XLA knows only later."""
+    inputs = [captured(x) for x in inputs]
+    if known:
+        return anchored(node, inputs, known, -1)
+    with unrecorded():
+        outputs = _looped(node, inputs, n_wanted, length)
+    outputs = anchored(node, inputs, outputs, n_wanted)
+    set_shapes(node, [shape_of(x) for x in inputs], outputs)
+    return outputs
+
+
+def _looped(node: Node, inputs: Sequence[Any], n_wanted: int, length: int | None) -> list[Any]:
+    from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_dynamic_update_slice
+
+    cores = [resolved(core, length) for core in node.input_shapes]
+    results = [list(resolved(core, length)) for core in node.output_shapes]
+    batch = tf.zeros([0], tf.int32)
+    for x, core in zip(inputs, cores):
+        batch = tf.broadcast_dynamic_shape(batch, tf.shape(x)[: x.shape.rank - len(core)])
+    n = tf.reduce_prod(batch)
+
+    def full(core: Sequence[int]) -> Any:
+        return tf.concat([batch, tf.constant(core, tf.int32, [len(core)])], axis=0)
+
+    # XLA compiles the body for an empty batch too, where there is nothing to read: one row more, which nobody uses.
+    rows = [tf.reshape(tf.broadcast_to(x, full(core)), [-1, *core]) for x, core in zip(inputs, cores)]
+    rows = [tf.concat([row, tf.zeros([1, *core], tf.float64)], axis=0) for row, core in zip(rows, cores)]
+
+    def solve_next(i: Any, *solved: Any) -> tuple[Any, ...]:
+        element = [tf.gather(row, i) for row in rows]
+        ticket = ticket_of(node, n_wanted, (), 1 if length is None else length, element, cores)
+        found = _custom_call(node, ticket, element, results)
+        placed = [
+            xla_dynamic_update_slice(all_of_it, value[None], tf.stack([i, *[0] * len(core)]))
+            for all_of_it, value, core in zip(solved, found, results)
+        ]
+        return (i + 1, *placed)
+
+    start = (tf.constant(0), *(tf.zeros([n + 1, *core], tf.float64) for core in results))
+    invariants = (tf.TensorShape([]), *(tf.TensorShape([None, *core]) for core in results))
+    _, *solved = tf.while_loop(lambda i, *_: i < n, solve_next, start, shape_invariants=invariants)
+    return [tf.reshape(values[:n], full(core)) for values, core in zip(solved, results)]
 
 
 def _arranged(x: Any, batch: Shape, core: Shape) -> Any:

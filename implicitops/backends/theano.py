@@ -21,7 +21,7 @@ def owns(argument: Any) -> bool:
     return isinstance(argument, Variable)
 
 
-def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -> Any:
+def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, start_given: bool = False) -> Any:
     """Symbolic solution of a problem: a float64 variable that broadcasts as in NumPy.
 
     Parameters
@@ -29,6 +29,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     problem : Problem
     arguments : Theano variables, numbers or arrays
     status : bool, return the code of each solve's status too, an int32 of the batch shape
+    start_given : bool, the last arguments are start values, see :meth:`Problem.bind_all`
 
     Returns
     -------
@@ -40,7 +41,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False) -
     ArgumentError : an argument has the wrong type or rank
     UnsupportedExpressionError : an expression contains a function that has no machine code
     """
-    operation = Solve(problem)
+    operation = Solve(problem, start_given=start_given)
     kernel_of(operation)  # whatever cannot be compiled is said here, not when a function is made
     with without_demanding_test_values():
         value = SymbolicOperation(operation)(*arguments)

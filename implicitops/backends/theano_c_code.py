@@ -180,6 +180,15 @@ static PyArrayObject *iop_with_stride(PyArrayObject *array, const iop_layout *la
     return copy;
 }
 
+/* New reference to an input as a plain array: itself, or what the op makes of one that may be masked. */
+static PyArrayObject *iop_unmasked(PyObject *op, PyArrayObject *array)
+{
+    if (!PyArray_CheckExact((PyObject *)array))
+        return (PyArrayObject *)PyObject_CallMethod(op, "unmasked", "O", array);
+    Py_INCREF(array);
+    return array;
+}
+
 /* Storage of an output: what is there if it fits, new memory otherwise. */
 static int iop_prepare_output(PyArrayObject **output, int ndim, const npy_intp *shape)
 {
@@ -305,7 +314,9 @@ static int iop_apply(const iop_target *target, PyArrayObject **inputs, PyArrayOb
     if (n == 0)
         return 0;
     while (ready < layout->n_inputs) {
-        sources[ready] = iop_with_stride(inputs[ready], layout, batch, &strides[ready]);
+        PyArrayObject *plain = iop_unmasked(target->op, inputs[ready]);
+        sources[ready] = plain == NULL ? NULL : iop_with_stride(plain, layout, batch, &strides[ready]);
+        Py_XDECREF(plain);
         if (sources[ready] == NULL)
             break;
         ready++;

@@ -10,17 +10,18 @@ import numpy as np
 import theano
 import theano.tensor as tt
 from theano.gradient import DisconnectedType
-from theano.graph.basic import Apply
+from theano.graph.basic import Apply, Variable
 from theano.graph.op import COp
 from theano.graph.type import generic
 
 from implicitops.backends import failures, theano_c_code
 from implicitops.backends.marked_nan import SOLVES, run_marked
-from implicitops.backends.numpy import core_rule, evaluate, free_length
+from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evaluate, fits, free_length, length_rule
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
 from implicitops.kernels import kernel_of, register
 from implicitops.kernels.external import needs_python
+from implicitops.real_arrays import real_array
 from implicitops.status import ArgumentError
 
 
@@ -85,14 +86,19 @@ class SymbolicOperation(COp):
             results: Sequence[int | None] = self.operation.vjp().results
         except DerivativeError:  # which is said if somebody asks for it, not where a cost merely contains it
             results = (0,) * len(self.operation.input_shapes)
-        return [[result is not None] * n_outputs for result in results]
+        constant = self.operation.constant_inputs  # a gradient with respect to them may be asked for: it is zero
+        return [[result is not None or k in constant] * n_outputs for k, result in enumerate(results)]
 
     def L_op(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Cotangents of the inputs: the operation's reverse rule, summed over broadcast axes."""
         with without_demanding_test_values():
             seeds = self._with_zeros(inputs, cotangents, self.operation.output_shapes)
             results = self.operation.vjp().replay([*inputs, *outputs, *seeds], call)
-            return [DisconnectedType()() if r is None else _summed_to(r, x) for r, x in zip(results, inputs)]
+            constant = self.operation.constant_inputs
+            return [
+                _summed_to(r, x) if r is not None else tt.zeros_like(x) if k in constant else DisconnectedType()()
+                for k, (r, x) in enumerate(zip(results, inputs))
+            ]
 
     def R_op(self, inputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """Tangents of the outputs: the operation's forward rule."""
@@ -122,6 +128,7 @@ class SymbolicOperation(COp):
         """Compute the outputs through the NumPy face; failed solves are NaN."""
         if not self._fit(node, inputs):
             self.raise_shape_error(inputs, ())
+        inputs = [x if type(x) is np.ndarray else self.unmasked(x) for x in inputs]
         outputs = evaluate(self.operation, inputs)
         for storage, output in zip(output_storage, outputs):
             storage[0] = output
@@ -142,13 +149,20 @@ class SymbolicOperation(COp):
         length = free_length(inputs, shapes)
         for name, x, shape in zip(names, inputs, shapes):
             if x.shape[x.ndim - len(shape) :] != resolved(shape, length):
-                rule = core_rule(resolved(shape, length))
-                raise ArgumentError(f"{name}: {rule}; got an array of shape {x.shape}.")
-        listing = ", ".join(f"{name} {x.shape}" for name, x in zip(names, inputs))
+                if shape[:1] == (FREE,) and fits(x.shape, shape):
+                    free = zip(names, inputs, shapes)
+                    raise ArgumentError(
+                        length_rule({n: y.shape[y.ndim - len(s)] for n, y, s in free if s[:1] == (FREE,)})
+                    )
+                raise ArgumentError(f"{name}: {core_rule(shape)}; got an array of shape {x.shape}.")
         raise ArgumentError(
-            f"the batch shapes must agree; got {listing}. An axis of length 1 is broadcast only if its type "
+            f"{batch_rule(names, [x.shape for x in inputs], shapes)} An axis of length 1 is broadcast only if its type "
             "says so: see theano.tensor.addbroadcast."
         )
+
+    def unmasked(self, array: np.ndarray) -> np.ndarray:
+        """An array that is more than that, as a plain one with NaN where it is masked; called from C code too."""
+        return np.ascontiguousarray(real_array(array), dtype=np.float64)
 
     def run_on_threads(
         self, n: int, inputs: Sequence[np.ndarray], strides: Sequence[int], outputs: Sequence[np.ndarray]
@@ -233,16 +247,25 @@ def without_demanding_test_values() -> AbstractContextManager[Any]:
 
 
 def _as_variable(argument: Any, shape: tuple[int, ...], name: str) -> Any:
+    if isinstance(argument, tt.TensorConstant) and type(argument.data) is not np.ndarray:
+        argument = argument.data  # which may be masked
+    if not _has_variable(argument):
+        return tt.constant(as_float64(argument, shape, name))
     try:
         variable = tt.as_tensor_variable(argument)
     except Exception as error:  # Theano raises its own, TypeError, NotImplementedError, ...
         raise ArgumentError(f"{name} must be a tensor; Theano cannot make one of {argument!r:.80}: {error}") from None
     if "complex" in variable.dtype:
         raise ArgumentError(f"{name} must be real; got {variable} of dtype {variable.dtype}.")
-    core = variable.broadcastable[variable.ndim - len(shape) :] if variable.ndim >= len(shape) else None
-    if core is None or any(b and n not in (1, FREE) for b, n in zip(core, shape)):
+    if not fits([1 if b else None for b in variable.broadcastable], shape):
         raise ArgumentError(f"{name}: {core_rule(shape)}; got {variable} of type {variable.type}.")
     return variable if variable.dtype == "float64" else _to_float64(variable)
+
+
+def _has_variable(argument: Any) -> bool:
+    if isinstance(argument, (list, tuple)):
+        return any(map(_has_variable, argument))
+    return isinstance(argument, Variable)
 
 
 def _zeros(shape: Sequence[Any]) -> Any:

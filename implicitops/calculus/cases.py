@@ -16,6 +16,10 @@ KINKS = (sp.Abs, sp.Max, sp.Min)
 #: Jump where their argument changes sign.
 JUMPS = (sp.Heaviside, sp.sign)
 
+#: Jump across a line that real arguments can cross: where acot's is 0, arg's changes sign, and where y of atan2(y, x)
+#: changes sign while x is negative.
+CUTS = (sp.acot, sp.arg, sp.atan2)
+
 #: Jump at infinitely many values of their argument.
 STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
 
@@ -23,11 +27,13 @@ STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
 def cases_of(node: sp.Expr) -> list[Case]:
     """Pieces of a function that is defined by cases, in the form of Piecewise: the first true condition counts.
 
-    Where two pieces meet, a jump takes the value of one side.
+    Where two pieces meet, a jump takes the value of one side; each piece goes on smoothly beyond.
     """
     if isinstance(node, sp.Piecewise):
         return [(piece.expr, piece.cond) for piece in node.args]
     u = node.args[0]
+    if isinstance(node, CUTS):
+        return _cut_cases(node)
     if isinstance(node, sp.Abs):
         return [(u, u > 0), (-u, sp.true)]
     if isinstance(node, sp.Heaviside):
@@ -35,6 +41,19 @@ def cases_of(node: sp.Expr) -> list[Case]:
     if isinstance(node, sp.sign):
         return [(sp.S.One, u > 0), (sp.S.NegativeOne, sp.true)]
     return _extremum_cases(node)
+
+
+def _cut_cases(node: sp.Expr) -> list[Case]:
+    u = node.args[0]
+    if isinstance(node, sp.acot):
+        return [(sp.pi / 2 - sp.atan(u), u >= 0), (-sp.pi / 2 - sp.atan(u), sp.true)]
+    if isinstance(node, sp.arg):
+        return [(sp.S.Zero, u > 0), (sp.pi, sp.true)]
+    y, x = node.args
+    # Twice the angle at the circumference, on the side where its denominator is not zero.
+    radius = sp.sqrt(x**2 + y**2)
+    left = 2 * sp.atan(y / (x - radius))
+    return [(2 * sp.atan(y / (x + radius)), x > 0), (sp.pi + left, y >= 0), (left - sp.pi, sp.true)]
 
 
 def _extremum_cases(node: sp.Expr) -> list[Case]:

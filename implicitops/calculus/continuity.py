@@ -15,8 +15,11 @@ from functools import lru_cache
 import sympy as sp
 from sympy.core.relational import Relational
 
-from implicitops.calculus.cases import JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise
-from implicitops.calculus.differentiate import differentiate
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise
+from implicitops.calculus.singularities import behaviour_of, with_moduli
+from implicitops.codegen import differentiate
+
+_BY_CASES = (*JUMPS, *CUTS, *KINKS)
 
 #: More conditions than these in one term are not looked at one combination at a time.
 _MAX_THRESHOLDS, _MAX_CONDITIONS = 4, 6
@@ -41,7 +44,7 @@ class Continuity:
     """What moves, and how smooth expressions have to be.
 
     Conditions on anything else than what moves may jump: on parameters alone they hold during the whole integration,
-    and on the time alone they change at a time without a derivative.
+    and on the time alone they change at a time without a derivative, which matters only where ``times_move``.
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ class Continuity:
     time : Symbol
     order : 1 if expressions have to be continuous, 2 if their derivatives as well
     states_move : bool, conditions on states are looked at as well
+    times_move : bool, conditions on the time and numbers are looked at as well
     """
 
     states: tuple[sp.Symbol, ...]
@@ -57,29 +61,62 @@ class Continuity:
     time: sp.Symbol
     order: int = 1
     states_move: bool = True
+    times_move: bool = False
 
     def failure(self, node: sp.Expr) -> sp.Expr | None:
         """Smallest part of an expression that keeps it from being provably smooth; None if it is smooth."""
-        if not any(map(self.moves, node.atoms(Relational, *JUMPS, *KINKS, *STEPS))):
+        return self._failure(with_moduli(node))
+
+    def is_unknown(self, node: sp.Basic) -> bool:
+        """Whether a function is none of which it is known where it jumps."""
+        if not isinstance(node, sp.Function) or isinstance(node, (sp.Piecewise, *_BY_CASES, *STEPS)):
+            return False
+        return self.states_move and self.moves(node) and behaviour_of(node) is None
+
+    def _failure(self, node: sp.Expr) -> sp.Expr | None:
+        if not any(map(self.moves, node.atoms(Relational, *_BY_CASES, *STEPS))) and not self._has_unknown(node):
             return None
-        if isinstance(node, STEPS) and self.moves(node):
+        if (isinstance(node, STEPS) and self.moves(node)) or self.is_unknown(node):
             return node
         arguments: Sequence[sp.Basic] = node.args
         if isinstance(node, sp.Piecewise) and not any(map(self.moves, _conditions(node))):
             arguments = [piece.expr for piece in node.args]
-        elif isinstance(node, (sp.Piecewise, *JUMPS)) or (isinstance(node, KINKS) and self.order > 1):
-            return None if self._is_smooth(node) else node
+        elif isinstance(node, (sp.Piecewise, *JUMPS, *CUTS)) or (isinstance(node, KINKS) and self.order > 1):
+            part = next((part for part in map(self._unknown_in, node.args) if part is not None), None)
+            return part or (None if self._is_smooth(node) else node)
         # A function of smooth arguments is smooth; a product may be, with factors that are not.
-        parts = (self.failure(argument) for argument in arguments)
+        parts = (self._failure(argument) for argument in arguments)
         part = next((part for part in parts if part is not None), None)
-        return None if part is None or self._is_smooth(node) else part
+        if part is None:
+            return node if self._divides_at_a_kink(node) and not self._is_smooth(node) else None
+        return part if self._has_unknown(part) or not self._is_smooth(node) else None
+
+    def _has_unknown(self, node: sp.Basic) -> bool:
+        return self._unknown_in(node) is not None
+
+    def _unknown_in(self, node: sp.Basic) -> sp.Basic | None:
+        if not self.states_move:
+            return None
+        unknown = [part for part in node.atoms(sp.Function) if self.is_unknown(part)]
+        return min(unknown, key=sp.default_sort_key) if unknown else None
+
+    def _divides_at_a_kink(self, node: sp.Expr) -> bool:
+        """Whether a kink is where a denominator, the argument of a logarithm or that of a root is 0, as in x/Abs(x)."""
+        factors = sp.Mul.make_args(node)
+        bases = [power.base for power in factors if power.is_Pow and not _is_smooth_power(power.exp)]
+        bases += [factor.args[0] for factor in factors if isinstance(factor, sp.log)]
+        if not bases or not node.has(sp.Piecewise, *KINKS):
+            return False
+        relations = [relation for relation in _relations(self._as_piecewise(node)) if self.moves(relation)]
+        kinks = {_boundary(self._comparison(relation)) for relation in relations}
+        return any(_is_zero_on(base, *kink, self.states) for kink in kinks for base in bases)
 
     def moves(self, node: sp.Basic) -> bool:
-        """Whether a condition changes at a time that depends on states or parameters."""
+        """Whether a condition changes at a time that matters."""
         symbols = node.free_symbols
         if not symbols.isdisjoint(self.states):
             return self.states_move
-        return self.time in symbols and not symbols.isdisjoint(self.parameters)
+        return self.time in symbols and (self.times_move or not symbols.isdisjoint(self.parameters))
 
     def _is_smooth(self, node: sp.Expr) -> bool:
         expression = self._as_piecewise(node)
@@ -93,9 +130,9 @@ class Continuity:
 
     def _as_piecewise(self, node: sp.Expr) -> sp.Expr:
         """Expression with all that moves as Piecewise, and without conditions that hold for an instant only."""
-        if isinstance(node, sp.Piecewise) or (isinstance(node, (*JUMPS, *KINKS)) and self.moves(node)):
+        if isinstance(node, sp.Piecewise) or (isinstance(node, _BY_CASES) and self.moves(node)):
             return piecewise([(self._as_piecewise(e), map_relations(c, self._as_relation)) for e, c in cases_of(node)])
-        if not node.args or not node.has(sp.Piecewise, *JUMPS, *KINKS):
+        if not node.args or not node.has(sp.Piecewise, *_BY_CASES):
             return node
         return node.func(*map(self._as_piecewise, node.args))
 
@@ -136,6 +173,11 @@ class Continuity:
             return True
         symbols = sorted(difference.free_symbols | level.free_symbols, key=str)
         return all(_is_zero_on(differentiate(difference, symbol), level, threshold, self.states) for symbol in symbols)
+
+
+def _is_smooth_power(exponent: sp.Expr) -> bool:
+    """Whether u**exponent has a derivative at u = 0."""
+    return bool(exponent.is_number and (exponent - 1).is_nonnegative)
 
 
 def _conditions(node: sp.Piecewise) -> list[sp.Basic]:

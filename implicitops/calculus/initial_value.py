@@ -16,7 +16,8 @@ import sympy as sp
 
 from implicitops.calculus.equations import Pattern, pays_as_banded
 from implicitops.calculus.statement import Statement
-from implicitops.calculus.switching import Switching, switching_of
+from implicitops.calculus.surfaces import Surfaces, surfaces_of
+from implicitops.calculus.switching import Switching, guards_of, switching_of
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.problems.ode import ODE
@@ -91,8 +92,10 @@ class MapBundles:
 
     @cached_property
     def _gradients(self) -> list[dict[sp.Symbol, sp.Expr]]:
-        moving = self.point.moving
-        return [dict(zip(moving, self.tape.reverse([(value, sp.S.One)], moving))) for value in self.values]
+        return self._gradients_by(self.point.moving)
+
+    def _gradients_by(self, symbols: Symbols) -> list[dict[sp.Symbol, sp.Expr]]:
+        return [dict(zip(symbols, self.tape.reverse([(value, sp.S.One)], symbols))) for value in self.values]
 
     def entries(self) -> list[sp.Expr]:
         """Derivatives by the states and then by the parameters, entry by entry."""
@@ -122,6 +125,13 @@ class MapBundles:
         """(t, y, q) to the values, their derivatives by t, and the entries of those by y and by p."""
         by_time = [gradient[self.point.time] for gradient in self._gradients]
         return self.tape.bundle(self.point.symbols, (*self.values, *by_time, *self.entries()))
+
+    def first_by_states_bundle(self) -> Bundle:
+        """(t, y, q) to the values, their derivatives by t, and the entries of those by y: what a value needs."""
+        time, states = self.point.time, self.point.states
+        gradients = self._gradients_by((time, *states))
+        entries = [gradients[i][states[j]] for i, j in zip(*self.pattern(states))]
+        return self.tape.bundle(self.point.symbols, (*self.values, *(g[time] for g in gradients), *entries))
 
     def second_bundle(self) -> Bundle:
         """(t, y, q, u, v) to the second derivative along u and v."""
@@ -186,12 +196,19 @@ class InitialValue:
     def point(self) -> Point:
         """What the functions depend on."""
         statement = self.statement
-        return Point(statement.time, statement.unknowns, statement.parameters, self.switching.regimes)
+        regimes = (*self.switching.regimes, *self.surfaces.regimes)
+        return Point(statement.time, statement.unknowns, statement.parameters, regimes)
+
+    @cached_property
+    def surfaces(self) -> Surfaces:
+        """The right-hand side with regimes in the place of all other conditions as well."""
+        moving = (self.statement.time, *self.statement.unknowns)
+        return surfaces_of(self.switching.rhs, moving, guards_of(self.problem))
 
     @cached_property
     def rhs(self) -> MapBundles:
         """The right-hand side."""
-        return MapBundles(self.point, self.switching.rhs)
+        return MapBundles(self.point, self.surfaces.rhs)
 
     @cached_property
     def outputs(self) -> MapBundles | None:
@@ -217,14 +234,16 @@ class InitialValue:
         return pays_as_banded(len(self.point.states), self.rhs.pattern(self.point.states))
 
     def moments_bundle(self, order: int) -> Bundle:
-        """Parameters to t0, the event times and the switching times, and their derivatives up to an order.
+        """Parameters to t0, the event times, the switching times and the periods, and their derivatives up to an order.
 
         The second derivatives are those by p_a and p_b with a <= b, the first of which varies slowest.
         """
         translate, parameters = self.statement.translate, self.statement.parameters
         tape = Tape()
         times = (translate(self.problem.t0), *(translate(event.time) for event in self.problem.events))
-        values = [tape.add(time) for time in (*times, *(switch.time for switch in self.switching.switches))]
+        switches = self.switching.switches
+        periods = (switch.period for switch in switches if switch.period is not None)
+        values = [tape.add(time) for time in (*times, *(switch.time for switch in switches), *periods)]
         gradients = [tape.reverse([(value, sp.S.One)], parameters) for value in values] if order >= 1 else []
         seconds = []
         if order >= 2:
@@ -232,6 +251,17 @@ class InitialValue:
                 rows = [tape.reverse([(value, sp.S.One)], parameters) for value in gradient]
                 seconds.append([rows[a][b] for a in range(len(parameters)) for b in range(a, len(parameters))])
         return tape.bundle(parameters, (*values, *chain(*gradients), *chain(*seconds)))
+
+    def breakpoints_bundle(self) -> Bundle:
+        """Parameters to the times at which steps end."""
+        tape = Tape()
+        values = [tape.add(self.statement.translate(time)) for time in self.problem.breakpoints]
+        return tape.bundle(self.statement.parameters, values)
+
+    def surfaces_bundle(self) -> Bundle:
+        """(t, y, q) to what decides the regime of each surface."""
+        tape = Tape()
+        return tape.bundle(self.point.symbols, [tape.add(expression) for expression in self.surfaces.expressions])
 
     def regimes_bundle(self) -> Bundle:
         """(t, p) to what decides each regime."""

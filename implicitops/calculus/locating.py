@@ -1,7 +1,7 @@
 """Conditions on the variable of integration that are not affine in it, but whose boundaries can be written down.
 
 A quadratic polynomial changes its sign at two places, a monotonic function of an affine argument at one. With these
-the conditions become tests of regimes, as :mod:`implicitops.calculus.switching` makes them of affine ones.
+the conditions become tests of regimes, as :mod:`implicitops.calculus.regimes` makes them of affine ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from implicitops.calculus.switching import Rewriter, Switch, affine_slope
+from implicitops.calculus.regimes import Rewriter, Switch, affine_slope
 
 #: Increasing functions on the real line or the half-line, and their inverses, NaN where there is none.
 _INCREASING: dict[type, Callable[[sp.Expr], sp.Expr]] = {
@@ -87,6 +87,5 @@ class Locator(Rewriter):
         level = -replaced.xreplace({value: sp.S.Zero}) / factor
         place = (_INCREASING[type(node)](level) - argument.xreplace({self.time: sp.S.Zero})) / slope
         if difference not in self.switches:
-            regime = sp.Symbol(f"{self.prefix}{len(self.switches)}", real=True)
-            self.switches[difference] = Switch(regime, difference, factor * slope, place)
+            self.switches[difference] = Switch(self._new_regime(), difference, factor * slope, place)
         return self.switches[difference].regime > _HALF

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
-from implicitops.calculus.switching import affine_slope
+from implicitops.calculus.regimes import affine_slope
 
 #: Polynomials of a higher degree are not expanded about an end.
 _MAX_DEGREE = 8
@@ -68,6 +68,9 @@ def _without_cancellation(node: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     if isinstance(node, sp.Add):
         return _with_differences(_expanded_where(node, symbol, sp.S.Zero), symbol)
     if isinstance(node, sp.log) and len(node.args) == 1:  # log(1 + u) becomes log1p
+        base, power = node.args[0].as_base_exp()
+        if power == -1:
+            return -_without_cancellation(sp.log(base, evaluate=False), symbol)
         argument = _expanded_where(node.args[0], symbol, sp.S.One)
         return node if argument is node.args[0] else sp.log(argument, evaluate=False)
     return node

@@ -7,7 +7,7 @@ is a program of explicit evaluations at the solution (and linear solves, for sys
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,11 @@ class Operation:
     def output_shapes(self) -> tuple[Shape, ...]:
         """Trailing shape of each output."""
         raise NotImplementedError
+
+    @property
+    def constant_inputs(self) -> range:
+        """Positions of inputs with respect to which the derivative is zero by definition, not for want of a rule."""
+        return range(0)
 
     def vjp(self) -> Program:
         """Reverse rule: (inputs, outputs, cotangents of outputs) to cotangents of inputs."""
@@ -113,6 +118,23 @@ def single_step(operation: Operation, n_inputs: int, arguments: Sequence[int]) -
     """Program of one operation whose outputs are the results."""
     n_outputs = len(operation.output_shapes)
     return Program(n_inputs, (Step(operation, tuple(arguments)),), tuple(range(n_inputs, n_inputs + n_outputs)))
+
+
+def with_idle_inputs(program: Program, counts: Mapping[int, int]) -> Program:
+    """Program that takes further inputs and does not look at them.
+
+    Parameters
+    ----------
+    program : Program
+    counts : mapping from a position among its inputs to how many are put in before it
+    """
+
+    def moved(i: int) -> int:
+        return i + sum(count for position, count in counts.items() if position <= i)
+
+    steps = tuple(Step(step.operation, tuple(map(moved, step.arguments))) for step in program.steps)
+    results = tuple(None if i is None else moved(i) for i in program.results)
+    return Program(program.n_inputs + sum(counts.values()), steps, results)
 
 
 class Draft:

@@ -23,8 +23,9 @@ import sympy as sp
 
 from implicitops.calculus.locating import Locator
 from implicitops.calculus.near_ends import at_distance, exact, oscillation, singular_points
+from implicitops.calculus.peaks import peak_centers
+from implicitops.calculus.regimes import Switch
 from implicitops.calculus.statement import Statement
-from implicitops.calculus.switching import Switch
 from implicitops.calculus.tape import Tape
 from implicitops.calculus.vanishing import vanishes
 from implicitops.codegen import Bundle
@@ -92,6 +93,7 @@ class Level:
     switches : tuple of (Switch, position of its point)
     scale : Expr, unit of length of an infinite range
     oscillates : bool, the integrand has a known function that oscillates towards infinity
+    centers : tuple of Expr, places at which a peak or a step of the integrand may stand
     depth : int, 0 for the innermost
     inside : tuple of Level, the level inside for each of ``forms``; None where there is no form or no such level
     """
@@ -108,6 +110,7 @@ class Level:
     switches: tuple[tuple[Switch, int], ...]
     scale: sp.Expr
     oscillates: bool
+    centers: tuple[sp.Expr, ...]
     depth: int
     inside: tuple[Level | None, ...] = ()
 
@@ -170,14 +173,14 @@ class Level:
         """(inputs, regimes outside) to the points and the scale, their derivatives, and what decides the regimes.
 
         After the derivatives, ordered as in :meth:`form_bundle`, follow the slope of each switch in the variable, and
-        its value where the variable is 0.
+        its value where the variable is 0; and then the centers.
         """
         tape = Tape()
         lengths = {mapping.distance: mapping.h * mapping.u for mapping in self.outer}
         slopes = [switch.slope for switch, _ in self.switches]
         offsets = [switch.expression.xreplace({self.variable: sp.S.Zero}) for switch, _ in self.switches]
         values = [tape.add(value.xreplace(lengths)) for value in (*self.points, self.scale)]
-        deciding = [tape.add(value.xreplace(lengths)) for value in (*slopes, *offsets)]
+        deciding = [tape.add(value.xreplace(lengths)) for value in (*slopes, *offsets, *self.centers)]
         outputs = (*values, *self._derivatives(tape, values, self.outer, order), *deciding)
         return tape.bundle((*self.inputs(order), *self.constants), outputs)
 
@@ -286,6 +289,7 @@ class Quadrature:
             switches=placed,
             scale=sp.S.One if length is None else length,
             oscillates=length is not None,
+            centers=peak_centers(parts.expressions, variable, set(self.statement.unknowns[:depth])),
             depth=depth,
         )
 

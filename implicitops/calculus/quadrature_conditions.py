@@ -12,7 +12,7 @@ import itertools
 import sympy as sp
 from sympy.core.relational import Relational
 
-from implicitops.calculus.cases import JUMPS, KINKS, STEPS
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.calculus.continuity import Continuity
 from implicitops.calculus.quadrature import Level, quadrature_of
 from implicitops.calculus.switching import DifferentiabilityError
@@ -72,7 +72,7 @@ def _stated_conditions(problem: Integral, level: Level, expression: sp.Expr) -> 
     if not problem.breakpoints:
         return []
     deciding: list[sp.Expr] = []
-    for node in sorted(expression.atoms(Relational, *JUMPS, *KINKS, *STEPS), key=sp.default_sort_key):
+    for node in sorted(expression.atoms(Relational, *JUMPS, *CUTS, *KINKS, *STEPS), key=sp.default_sort_key):
         if level.variable not in node.free_symbols:
             continue
         if isinstance(node, STEPS):

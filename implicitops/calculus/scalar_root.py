@@ -51,15 +51,11 @@ class ScalarRootRule:
         return tape.bundle(symbols, (value, *tape.reverse([(value, sp.S.One)], (x,)), scale))
 
     def start_bundle(self) -> Bundle:
-        """Parameters to the bracket, or to domain and guess."""
+        """Parameters to the bracket, or the domain, and the guess if there is one."""
         statement = Statement(self.problem, self.problem.unknowns)
         problem = self.problem
-        if getattr(problem, "bracket", None) is not None:
-            outputs = problem.bracket
-        elif problem.guess is not None:
-            outputs = (*problem.domain[0], *problem.guess)
-        else:
-            outputs = problem.domain[0]
+        bracket = getattr(problem, "bracket", None)
+        outputs = (*(problem.domain[0] if bracket is None else bracket), *(problem.guess or ()))
         return Bundle(statement.parameters, tuple(statement.translate(e) for e in outputs))
 
     def finish_bundle(self, derivatives: int) -> Bundle:
@@ -76,8 +72,10 @@ class ScalarRootRule:
     def _finish(self, tape: Tape, derivatives: int) -> list[sp.Expr]:
         _, residual, x, parameters = _canonical(self.problem)
         value, scale = tape.add(residual), tape.add(rounding_scale(residual))
-        slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters))
-        curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters))
+        # No derivative that is not asked for: a function may have none in the argument that holds a parameter.
+        slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters) if derivatives >= 1 else (x,))
+        curvature, *mixed = tape.reverse([(slope, sp.S.One)], (x, *parameters) if derivatives >= 2 else (x,))
+        slope = _as_divisor(tape, x, slope)
         outputs = [value, slope, scale, curvature]
         first = [tape.add(-derivative / slope) for derivative in slopes]
         if derivatives >= 1:
@@ -133,7 +131,7 @@ class ScalarRootPullback(Evaluate):
         _, residual, x, parameters = _canonical(self.problem)
         ((cotangent,),) = self.groups[-1:]
         slope, *slopes = tape.reverse([(tape.add(residual), sp.S.One)], (x, *parameters))
-        factor = tape.add(-cotangent / slope)
+        factor = tape.add(-cotangent / _as_divisor(tape, x, slope))
         products = [tape.add(factor * derivative) for derivative in slopes]
         return grouped([_only_at_a_root(tape, x, value, [cotangent]) for value in products], self.groups[:-2])
 
@@ -170,7 +168,13 @@ class ScalarRootPushforward(Evaluate):
         (slope,) = tape.forward([value], {x: sp.S.One})
         tangents = flat(self.groups[len(self.problem.parameter_shapes) + 1 :])
         (change,) = tape.forward([value], dict(zip(parameters, tangents)))
-        return [[_only_at_a_root(tape, x, tape.add(-change / slope), tangents)]]
+        return [[_only_at_a_root(tape, x, tape.add(-change / _as_divisor(tape, x, slope)), tangents)]]
+
+
+def _as_divisor(tape: Tape, x: sp.Symbol, slope: sp.Expr) -> sp.Expr:
+    """F_x, by which SymPy must not divide where it is 0 everywhere: no root of a step function is regular."""
+    is_zero = slope == 0
+    return tape.add(sp.Piecewise((slope, x <= _LARGEST), (x, True), evaluate=False)) if is_zero else slope
 
 
 def _only_at_a_root(tape: Tape, x: sp.Symbol, value: sp.Expr, seeds: Sequence[sp.Symbol]) -> sp.Expr:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from implicitops.calculus.external import error_shape, external_jvp, external_vjp
-from implicitops.calculus.operation import Operation, Program, Shape, single_step
+from implicitops.calculus.operation import Operation, Program, Shape, single_step, with_idle_inputs
 from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
 from implicitops.calculus.sensitivities import (
     derivative_shapes,
@@ -28,6 +28,7 @@ ESTIMATED: dict[type, tuple[bool, bool]] = {
     Root: (True, True),
     FixedPoint: (True, True),
     Minimum: (True, True),
+    ODE: (True, True),
 }
 
 
@@ -58,7 +59,12 @@ class Solve(Operation):
     @property
     def input_names(self) -> tuple[str, ...]:
         names: tuple[str, ...] = self.problem.argument_names
-        return (*names, *(f"start value {k}" for k in range(len(self.input_shapes) - len(names))))
+        return (*names, *(self.problem.start_argument_names if self.start_given else ()))
+
+    @property
+    def constant_inputs(self) -> range:
+        """Positions of the start values."""
+        return range(len(self.problem.argument_shapes), len(self.input_shapes))
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
@@ -74,14 +80,15 @@ class Solve(Operation):
         if isinstance(self.problem, External):
             error = error_shape(self.problem, self.derivatives)
         else:
-            error = (0,) if isinstance(self.problem, ODE) else value
+            # The error of an ODE takes a second integration, for which it costs nothing to ask along with derivatives.
+            error = (0,) if isinstance(self.problem, ODE) and self.derivatives == 0 else value
         return (value, first, second, error, *self._derivative_error_shapes(first, second))
 
     def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:
         """Trailing shapes of value, Jacobian and Hessian, (0,) for those that were not asked for."""
         if is_propagated(self.problem):
             shapes = derivative_shapes(self.problem, self.derivatives)
-            value, first, second = (*shapes, *((0,),) * (3 - len(shapes)))
+            value, first, second = [*shapes, (0,), (0,)][:3]
             return value, first, second
         value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
         first = (*value, p) if self.derivatives >= 1 else (0,)
@@ -93,7 +100,8 @@ class Solve(Operation):
         if isinstance(self.problem, External):  # whose derivatives are exact unless they are finite differences
             errors = [error_shape(self.problem, k) if k <= self.derivatives else (0,) for k in (1, 2)]
             return errors[0], errors[1]
-        known = ESTIMATED.get(type(self.problem), (False, False))
+        kinds = type(self.problem).__mro__
+        known = next((ESTIMATED[kind] for kind in kinds if kind in ESTIMATED), (False, False))
         return first if known[0] else (0,), second if known[1] else (0,)
 
     def vjp(self) -> Program:
@@ -102,10 +110,14 @@ class Solve(Operation):
             return external_vjp(self.problem)
         if is_propagated(self.problem):
             return propagated_vjp(self.problem)
+        n, start = len(self.problem.parameter_shapes), len(self.constant_inputs)
         if self.problem.output_shape:
-            return system_vjp(self.problem)
-        rule = ScalarRootPullback(self.problem)
-        return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+            program = system_vjp(self.problem)
+        else:
+            rule = ScalarRootPullback(self.problem)
+            program = single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+        widened = with_idle_inputs(program, {n: start})
+        return replace(widened, results=(*widened.results, *[None] * start))
 
     def jvp(self) -> Program:
         """Forward rule of the value."""
@@ -113,14 +125,15 @@ class Solve(Operation):
             return external_jvp(self.problem)
         if is_propagated(self.problem):
             return propagated_jvp(self.problem)
+        n, start = len(self.problem.parameter_shapes), len(self.constant_inputs)
         if self.problem.output_shape:
-            return system_jvp(self.problem)
-        rule = ScalarRootPushforward(self.problem)
-        return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+            program = system_jvp(self.problem)
+        else:
+            rule = ScalarRootPushforward(self.problem)
+            program = single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
+        return with_idle_inputs(program, {n: start, 2 * n + 1: start})
 
 
 def start_shapes(problem: Problem) -> tuple[Shape, ...]:
-    """Shapes of the trailing inputs that give the start: the guess, for a scalar after the ends of its domain."""
-    if problem.output_shape:
-        return (problem.output_shape,)
-    return ((),) * (3 if getattr(problem, "guess", None) is not None else 2)
+    """Shapes of the trailing inputs that give the start."""
+    return (problem.output_shape,) * len(problem.start_argument_names)

@@ -7,6 +7,8 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.codegen import UnsupportedExpressionError, differentiate
+from implicitops.codegen.real_form import real_form
 from implicitops.problems.base import Problem
 
 
@@ -36,13 +38,47 @@ class Statement:
         if time is not None:
             self._mapping[time] = self.time
 
+    @classmethod
+    def of(cls, problem: Problem) -> Statement:
+        """Statement of a problem of any kind: what it calls unknowns are an ODE's states, an integral's variables."""
+        kinds = ("unknowns", "states", "variables")
+        unknowns = next((getattr(problem, kind) for kind in kinds if hasattr(problem, kind)), ())
+        return cls(problem, unknowns, getattr(problem, "t", None))
+
     def translate(self, expression: Any) -> sp.Expr:
-        """Expression in canonical Symbols."""
-        return sp.sympify(expression).xreplace(self._mapping)
+        """Expression in canonical Symbols, in which nothing is left to be carried out.
+
+        Raises
+        ------
+        UnsupportedExpressionError : it contains an operation that cannot be carried out, such as an integral without
+            a closed form; in the user's Symbols
+        """
+        translated = sp.sympify(expression).xreplace(self._mapping)
+        try:
+            return real_form(translated)
+        except UnsupportedExpressionError as error:
+            raise error.rewritten(self.original) from None
 
     def original(self, expression: sp.Basic) -> sp.Basic:
         """Expression in the user's Symbols, for error messages."""
         return expression.xreplace({canonical: symbol for symbol, canonical in self._mapping.items()})
+
+    def named(self, problem: Problem, error: UnsupportedExpressionError) -> UnsupportedExpressionError:
+        """An error in the user's Symbols, although it was met in an expression that had been rewritten."""
+        named = error.rewritten(self.original)
+        known = {*problem.parameter_symbols, *self._mapping}
+        if not isinstance(named.node, sp.Basic) or named.node.free_symbols <= known:
+            return named
+        # It is met again in the statement as it stands, in a first or a second derivative.
+        stated = [e for kind in ("integrands", "rhs", "outputs") for e in getattr(problem, kind, None) or ()]
+        try:
+            first = [differentiate(self.translate(e), s) for e in stated for s in self._mapping.values()]
+            for expression in first:
+                for symbol in self._mapping.values():
+                    differentiate(expression, symbol)
+        except UnsupportedExpressionError as again:
+            return again.rewritten(self.original)
+        return named
 
     def group(self, problem: Problem) -> tuple[tuple[sp.Symbol, ...], ...]:
         """Canonical parameters grouped by argument, a scalar argument as a group of one."""

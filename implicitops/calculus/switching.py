@@ -9,44 +9,35 @@ Symbol each, the regime, which is constant in a stretch. Nothing here integrates
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import sympy as sp
-from sympy.core.relational import Relational
-from sympy.logic.boolalg import Boolean
 
-from implicitops.calculus.cases import JUMPS, KINKS, STEPS, cases_of, map_relations, piecewise, split
+from implicitops.calculus.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.calculus.continuity import Continuity
+from implicitops.calculus.periodic import TimeLocator
+from implicitops.calculus.regimes import Switch
+from implicitops.calculus.singularities import Passages, behaviour_of, with_moduli
 from implicitops.calculus.statement import Statement
 from implicitops.problems.ode import ODE
 from implicitops.status import ProblemError
 
 _HALF = sp.S.Half
-_BY_CASES = (sp.Piecewise, *JUMPS, *KINKS)
+
+#: Where functions with a cut jump, and what to write instead.
+_CUTS_EXPLAINED: dict[type, str] = {
+    sp.atan2: "by 2*pi where the first argument changes its sign and the second is negative. An angle that goes on is "
+    "a state of its own: the rate of atan2(y, x) is (x*dy - y*dx)/(x**2 + y**2) for the rates dx and dy; or declare "
+    "the second argument positive, if it is",
+    sp.acot: "by pi where its argument is 0. pi/2 - atan(u) is the inverse of the cotangent that does not",
+    sp.arg: "by pi where its argument is 0. If that is positive, leave arg out",
+}
 
 
 class DifferentiabilityError(ProblemError):
     """A derivative was asked for that the integration of sensitivities would get wrong."""
-
-
-@dataclass(frozen=True)
-class Switch:
-    """A time at which the right-hand side changes its form.
-
-    Parameters
-    ----------
-    regime : Symbol, which is 1 in a stretch of time where ``expression`` is positive, and 0 where it is negative
-    expression : Expr s(t, p), affine in t
-    slope : Expr of p, ds/dt; where it is 0 there is no such time
-    time : Expr of p, the zero of s
-    """
-
-    regime: sp.Symbol
-    expression: sp.Expr
-    slope: sp.Expr
-    time: sp.Expr
 
 
 @dataclass(frozen=True)
@@ -76,8 +67,9 @@ class Switching:
 def switching_of(problem: ODE) -> Switching:
     """Where an ODE's right-hand side switches in time, made once for each problem.
 
-    Conditions of t alone that are affine in it become switches. An output's conditions make none: an output is
-    evaluated at its time, and only agrees with the right-hand side on which side of a switch that is.
+    Conditions of t alone become switches where their times can be written down, and functions such as floor(t) count
+    periods. An output's conditions make none: an output is evaluated at its time, and only agrees with the right-hand
+    side on which side of a switch that is.
 
     Parameters
     ----------
@@ -89,7 +81,7 @@ def switching_of(problem: ODE) -> Switching:
 
     Raises
     ------
-    ProblemError : the right-hand side jumps at times that depend on the parameters in a way not understood here
+    ProblemError : the right-hand side jumps at times that are not understood here
 
     Examples
     --------
@@ -104,16 +96,16 @@ def switching_of(problem: ODE) -> Switching:
     (-p1 + t, p1)
     """
     statement = Statement(problem, problem.states, problem.t)
-    rhs = [statement.translate(expression) for expression in problem.rhs]
+    rhs = [with_moduli(statement.translate(expression)) for expression in problem.rhs]
     outputs = problem.states if problem.outputs is None else problem.outputs
-    rewriter = Rewriter(statement.time, statement.unknowns)
+    rewriter = TimeLocator(statement.time, statement.unknowns)
     rewritten = []
     for state, expression in zip(problem.states, rhs):
         _require_no_impulse(expression, state, statement)
         rewritten.append(rewriter.expression(expression))
     rewriter.is_closed = True
     found = tuple(rewriter.expression(statement.translate(expression)) for expression in outputs)
-    switching = Switching(statement, tuple(rewritten), found, tuple(rewriter.switches.values()))
+    switching = Switching(statement, tuple(rewritten), found, _once_before_often(rewriter.switches.values()))
     _require_located(problem, switching)
     return switching
 
@@ -138,6 +130,26 @@ def jumps_with_state(problem: ODE, order: int = 1) -> tuple[sp.Expr, ...]:
     return tuple(_readable(part, switching) for part in failures if part is not None)
 
 
+@lru_cache(maxsize=256)
+def guards_of(problem: ODE) -> tuple[sp.Expr, ...]:
+    """Expressions at whose zeros a right-hand side jumps or is infinite, although no condition says so.
+
+    A solution that crosses one is right, its derivatives would not be: atan(1/x) at x = 0, exp(x) / (exp(x) + exp(1/y))
+    at y = 0, log(x**2) at x = 0.
+
+    Parameters
+    ----------
+    problem : ODE
+
+    Returns
+    -------
+    tuple of Expr of states, parameters and time
+    """
+    statement = switching_of(problem).statement
+    moves = Continuity(statement.unknowns, statement.parameters, statement.time).moves
+    return Passages(moves).of(with_moduli(statement.translate(expression)) for expression in problem.rhs)
+
+
 def require_differentiable(problem: ODE, order: int = 1) -> None:
     """Raise DifferentiabilityError if sensitivities would miss a jump.
 
@@ -157,98 +169,27 @@ def require_differentiable(problem: ODE, order: int = 1) -> None:
     if not parts:
         return
     needed, what = ("", "continuous") if order == 1 else (" and kinks", "continuously differentiable")
+    part = parts[0]
+    known = isinstance(part, sp.Piecewise) or behaviour_of(part) is not None or not isinstance(part, sp.Function)
+    if isinstance(part, CUTS):
+        why = f"{part} jumps {_CUTS_EXPLAINED[type(part)]}"
+    elif known or isinstance(part, (*JUMPS, *KINKS, *STEPS)):
+        why = (
+            f"{part} is not {what} where its condition changes, as far as SymPy can tell. Make the pieces agree where "
+            "they meet, or replace the condition by a steep smooth function such as 1/(1 + exp(-k*u)); a change at a "
+            "known time is an event, or a condition on the time alone"
+        )
+    else:
+        why = f"it is not known where {type(part).__name__}, in {part}, jumps. Write it in terms of known functions"
     raise DifferentiabilityError(
         f"derivatives of order {order} need right-hand sides without jumps{needed} at times that are not known "
-        f"beforehand, but {parts[0]} is not {what} where its condition changes, as far as SymPy can tell. The value "
-        "can be computed, this derivative cannot. Make the pieces agree where they meet, or replace the condition by a "
-        "steep smooth function such as 1/(1 + exp(-k*u)); a change at a known time is an event, or a condition on the "
-        "time that is affine in it."
+        f"beforehand, but {why}. The value can be computed, this derivative cannot."
     )
 
 
-class Rewriter:
-    """Replaces conditions on the time by regimes, and collects the switches.
-
-    Parameters
-    ----------
-    time : Symbol, the time or another variable along which conditions change
-    states : sequence of Symbol; a condition that contains one of them is not of the time alone
-    prefix : str, how the names of regimes begin
-
-    Attributes
-    ----------
-    switches : dict of s(t, p) to its Switch
-    is_closed : bool, no new switches are made, and what would need one stays as it is
-    """
-
-    def __init__(self, time: sp.Symbol, states: Sequence[sp.Symbol], prefix: str = "r") -> None:
-        self.time = time
-        self.states = set(states)
-        self.prefix = prefix
-        self.switches: dict[sp.Expr, Switch] = {}
-        self.is_closed = False
-
-    def expression(self, node: sp.Expr) -> sp.Expr:
-        """Expression whose conditions on the time alone are tests of regimes."""
-        if not self._may_switch(node):
-            return node
-        if isinstance(node, sp.Piecewise):
-            return self._piecewise(node)
-        if isinstance(node, (*JUMPS, *KINKS)) and not node.free_symbols & self.states:
-            switches = dict(self.switches)
-            rewritten = self._piecewise(node)
-            if not any(self._is_of_time_alone(relation) for relation in rewritten.atoms(Relational)):
-                return rewritten
-            self.switches = switches  # a kink at an unknown time is better left to the function itself
-        return node.func(*(self.expression(argument) for argument in node.args))
-
-    def _piecewise(self, node: sp.Expr) -> sp.Expr:
-        return piecewise([(self.expression(e), map_relations(c, self.relation)) for e, c in cases_of(node)])
-
-    def relation(self, relation: Relational) -> Boolean:
-        """Relation of the time alone as a test of a regime; others with their sides rewritten."""
-        if not self._is_of_time_alone(relation):
-            sides = (self.expression(side) for side in relation.args)
-            return relation.func(*sides) if self._may_switch(relation) else relation
-        if isinstance(relation, (sp.Eq, sp.Ne)):
-            # For one instant; in the right-hand side that is nothing.
-            return relation if self.is_closed else sp.sympify(isinstance(relation, sp.Ne))
-        difference = sp.expand(relation.gts - relation.lts)
-        if self.time not in difference.free_symbols:
-            return difference > 0 if relation.rel_op in (">", "<") else difference >= 0
-        slope = affine_slope(difference, self.time)
-        if slope is None:
-            nodes = [n for n in sp.postorder_traversal(relation) if isinstance(n, _BY_CASES) and n.has(self.time)]
-            return map_relations(split(relation, nodes[0]), self.relation) if nodes else relation
-        # gts > lts, with a sign and a scale that make s = t - tau out of tau > t, t < tau and 2*t > 2*tau alike.
-        scale = slope if slope.is_number else slope.as_coeff_Mul()[0]
-        if (slope / scale).could_extract_minus_sign():
-            scale = -scale
-        switch = self._switch(sp.expand(difference / scale), sp.expand(slope / scale))
-        if switch is None:
-            return relation
-        return switch.regime > _HALF if scale > 0 else switch.regime < _HALF
-
-    def _switch(self, expression: sp.Expr, slope: sp.Expr) -> Switch | None:
-        if expression not in self.switches and not self.is_closed:
-            regime = sp.Symbol(f"{self.prefix}{len(self.switches)}", real=True)
-            time = sp.expand(slope * self.time - expression) / slope
-            self.switches[expression] = Switch(regime, expression, slope, time)
-        return self.switches.get(expression)
-
-    def _may_switch(self, node: sp.Basic) -> bool:
-        return bool(node.has(self.time) and node.has(*_BY_CASES, Relational))
-
-    def _is_of_time_alone(self, node: sp.Basic) -> bool:
-        symbols = node.free_symbols
-        return self.time in symbols and not symbols & self.states
-
-
-def affine_slope(difference: sp.Expr, time: sp.Symbol) -> sp.Expr | None:
-    """Coefficient of the time in an affine expression; None for any other."""
-    slope = sp.expand(difference.diff(time))
-    is_affine = time not in slope.free_symbols and time not in sp.expand(difference - slope * time).free_symbols
-    return slope if is_affine else None
+def _once_before_often(switches: Iterable[Switch]) -> tuple[Switch, ...]:
+    """Switches in the order of the solver: those without a period come first."""
+    return tuple(sorted(switches, key=lambda switch: switch.period is not None))
 
 
 def _require_no_impulse(expression: sp.Expr, state: sp.Symbol, statement: Statement) -> None:
@@ -262,25 +203,39 @@ def _require_no_impulse(expression: sp.Expr, state: sp.Symbol, statement: Statem
 
 
 def _require_located(problem: ODE, switching: Switching) -> None:
-    """Raise ProblemError if the right-hand side jumps at a time that depends on the parameters and is not known."""
+    """Raise ProblemError if the right-hand side jumps at a time that is not known.
+
+    A jump at a time that depends on the parameters adds to the derivatives there. One that depends on numbers alone
+    could be stepped over, unless the statement limits the length of steps.
+    """
     statement = switching.statement
     parameters, time = statement.parameters, statement.time
-    continuity = Continuity(statement.unknowns, parameters, time, states_move=False)
+    is_limited = problem.max_step is not None
+    continuity = Continuity(statement.unknowns, parameters, time, states_move=False, times_move=not is_limited)
     for state, expression in zip(problem.states, switching.rhs):
         part = continuity.failure(expression)
-        if part is not None:
-            kind = "jumps" if isinstance(part, STEPS) else "switches"
-            raise ProblemError(
-                f"the rhs of {state} {kind} at times that depend on the parameters, in {_readable(part, switching)}, "
-                "and its derivatives need these times. Give a condition that is affine in the time, such as t < tau, "
-                "with one Piecewise for each stretch, or state what happens as events=[(tau, {state: value})]."
-            )
+        if part is None:
+            continue
+        kind = "jumps" if isinstance(part, STEPS) else "switches"
+        depends = not part.free_symbols.isdisjoint(parameters)
+        why = "depend on the parameters, and its derivatives need them" if depends else "a step may pass over"
+        limit = "" if depends else ", or limit the steps to what cannot pass over any of it, max_step=..."
+        raise ProblemError(
+            f"the rhs of {state} {kind} at times that are not known beforehand, in {_readable(part, switching)}: times "
+            f"that {why}. Times are found of conditions that compare with an expression of the parameters: the time, a "
+            "polynomial or a monotonic function of it, or a periodic function such as sin(w*t) or Mod(t, period). Give "
+            "such conditions, such as t < tau, with one Piecewise for each stretch, or state what happens as "
+            f"events=[(tau, {{state: value}})]{limit}."
+        )
 
 
 def _readable(part: sp.Expr, switching: Switching) -> sp.Expr:
     """Part of a rewritten expression in the user's Symbols, with the conditions instead of the regimes."""
     conditions: dict[sp.Basic, sp.Basic] = {}
     for switch in switching.switches:
+        if switch.period is not None:
+            conditions[switch.regime] = sp.floor(switch.expression)
+            continue
         after, before = switch.expression > 0, switch.expression < 0
         conditions.update({switch.regime > _HALF: after, switch.regime < _HALF: before})
         conditions.update({switch.regime <= _HALF: before, switch.regime >= _HALF: after})

@@ -13,8 +13,11 @@ import sympy as sp
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
-from implicitops.calculus.differentiate import differentiate
-from implicitops.codegen import Bundle
+from implicitops.codegen import Bundle, UnsupportedExpressionError, differentiate
+from implicitops.codegen.functions import OPEN
+from implicitops.codegen.real_form import real_form
+from implicitops.codegen.stable_form import stable_form
+from implicitops.codegen.unsupported import expanded
 
 #: Functions whose value may be a number where an argument is NaN.
 _CHOICES = (sp.Piecewise, sp.Max, sp.Min, sp.Heaviside, sp.sign, sp.DiracDelta)
@@ -32,11 +35,23 @@ class Tape:
         self.definitions: dict[sp.Symbol, sp.Expr] = {}
         self._symbols: dict[sp.Expr, sp.Symbol] = {}
         self._arguments: dict[sp.Symbol, tuple[sp.Symbol, ...]] = {}
-        self._partials: dict[sp.Symbol, list[tuple[sp.Symbol, sp.Expr]]] = {}
+        self._partials: dict[tuple[sp.Symbol, sp.Symbol], sp.Expr] = {}
         self._known: dict[sp.Basic, sp.Expr] = {}
 
     def add(self, expression: sp.Expr) -> sp.Expr:
-        """Write an expression on the tape; returns the Symbol or number that stands for it."""
+        """Write an expression on the tape; returns the Symbol or number that stands for it.
+
+        Raises
+        ------
+        UnsupportedExpressionError : it contains an operation that cannot be carried out, or arguments of a function
+            that are no numbers
+        """
+        known = self._known.get(expression)
+        if known is None:
+            known = self._known[expression] = self._write(stable_form(expression))
+        return known
+
+    def _write(self, expression: sp.Expr) -> sp.Expr:
         known = self._known.get(expression)
         if known is None:
             known = self._known[expression] = self._add(expression)
@@ -45,10 +60,12 @@ class Tape:
     def _add(self, expression: sp.Expr) -> sp.Expr:
         if expression.is_Atom:
             return expression
+        if isinstance(expression, OPEN):  # whose arguments are no values: a variable of integration is no input
+            return self.add(real_form(expression))
         # A Piecewise is one definition, differentiated piece by piece: the chain rule through its pieces would
         # multiply a piece that is undefined here by the zero that switches it off.
         if not any(map(_is_condition, expression.args)):
-            expression = expression.func(*(self.add(argument) for argument in expression.args))
+            expression = expression.func(*(self._write(argument) for argument in expression.args))
         if expression.is_Atom:
             return expression
         symbol = self._symbols.get(expression)
@@ -58,13 +75,20 @@ class Tape:
             self._arguments[symbol] = tuple(sorted(expression.free_symbols, key=_name))
         return symbol
 
-    def partials(self, symbol: sp.Symbol) -> list[tuple[sp.Symbol, sp.Expr]]:
-        """Symbols on which a definition depends directly, with the partial derivatives, themselves on the tape."""
-        found = self._partials.get(symbol)
+    def partial(self, symbol: sp.Symbol, argument: sp.Symbol) -> sp.Expr:
+        """Partial derivative of a definition with respect to a Symbol in it, on the tape; made when it is asked for.
+
+        Raises
+        ------
+        UnsupportedExpressionError : a function has no derivative in this argument
+        """
+        found = self._partials.get((symbol, argument))
         if found is None:
-            definition = self.definitions[symbol]
-            found = [(s, self.add(self._partial(definition, s))) for s in self._arguments[symbol]]
-            self._partials[symbol] = found = [(s, d) for s, d in found if d != 0]
+            try:
+                found = self._write(self._partial(self.definitions[symbol], argument))
+            except UnsupportedExpressionError as error:
+                raise error.rewritten(lambda item: expanded(item, self.definitions)) from None
+            self._partials[symbol, argument] = found
         return found
 
     @staticmethod
@@ -95,13 +119,17 @@ class Tape:
             if isinstance(value, sp.Symbol):
                 terms.setdefault(value, []).append(self.add(weight))
         totals = {}
-        for symbol in reversed(self.dependencies(list(terms))):
-            if symbol not in terms:
+        order = self.dependencies(list(terms))
+        active = self._depending_on(inputs, order)
+        for symbol in reversed(order):
+            if symbol not in terms or symbol not in active:
                 continue
             totals[symbol] = total = self.add(sp.Add(*terms[symbol]))
             if symbol in self.definitions and total != 0:
-                for argument, partial in self.partials(symbol):
-                    terms.setdefault(argument, []).append(self.add(total * partial))
+                for argument in self._arguments[symbol]:
+                    partial = self.partial(symbol, argument) if argument in active else sp.S.Zero
+                    if partial != 0:
+                        terms.setdefault(argument, []).append(self.add(total * partial))
         return [totals.get(symbol, sp.S.Zero) for symbol in inputs]
 
     def forward(self, values: Sequence[sp.Expr], tangents: Mapping[sp.Symbol, sp.Expr]) -> list[sp.Expr]:
@@ -120,12 +148,20 @@ class Tape:
         for symbol in self.dependencies([v for v in values if isinstance(v, sp.Symbol)]):
             if symbol in self.definitions:
                 parts = [
-                    partial * directional[argument]
-                    for argument, partial in self.partials(symbol)
+                    self.partial(symbol, argument) * directional[argument]
+                    for argument in self._arguments[symbol]
                     if directional.get(argument, sp.S.Zero) != 0
                 ]
                 directional[symbol] = self.add(sp.Add(*(self.add(part) for part in parts)))
         return [directional.get(value, sp.S.Zero) for value in values]
+
+    def _depending_on(self, inputs: Sequence[sp.Symbol], order: Sequence[sp.Symbol]) -> set[sp.Symbol]:
+        """Those of some Symbols, each after its arguments, that depend on inputs. Others need no derivative."""
+        active = set(inputs)
+        for symbol in order:
+            if not active.isdisjoint(self._arguments.get(symbol, ())):
+                active.add(symbol)
+        return active
 
     def dependencies(self, symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
         """All Symbols that given ones depend on, and themselves, in an order in which each follows its arguments."""

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from .bundle import Bundle
 from .compile import CompiledBundle, compile_bundle
-from .printer import UnsupportedExpressionError
+from .differentiate import differentiate
+from .unsupported import UnsupportedDerivativeError, UnsupportedExpressionError
 
-__all__ = ["Bundle", "CompiledBundle", "UnsupportedExpressionError", "compile_bundle"]
+__all__ = [
+    "Bundle",
+    "CompiledBundle",
+    "UnsupportedDerivativeError",
+    "UnsupportedExpressionError",
+    "compile_bundle",
+    "differentiate",
+]

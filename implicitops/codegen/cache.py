@@ -48,7 +48,7 @@ def cache_directory() -> pathlib.Path | None:
 def code_version() -> str:
     """A digest of the code generator itself: object code of another generator is never reused."""
     digest = hashlib.sha256(str(getattr(sys.modules.get("implicitops"), "__version__", "")).encode())
-    for source in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+    for source in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()
 

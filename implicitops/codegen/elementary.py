@@ -14,6 +14,7 @@ from typing import Callable
 from . import elementary_exponential as exponential
 from . import elementary_hyperbolic as hyperbolic
 from . import elementary_inverse as inverse
+from . import elementary_logistic as logistic
 from . import elementary_power as power
 from . import elementary_trigonometric as trigonometric
 from .emitter import REAL, Emitter, Value, function_symbol
@@ -47,6 +48,17 @@ ELEMENTARY: dict[str, Formula] = {
     "asinh": hyperbolic.inverse_hyperbolic_sine,
     "acosh": hyperbolic.inverse_hyperbolic_cosine,
     "atanh": hyperbolic.inverse_hyperbolic_tangent,
+    "expit": logistic.logistic,
+    "log1mexp": logistic.logarithm_of_one_minus_exponential,
+    "log_cosh": logistic.logarithm_of_cosh,
+    "log_expit": logistic.logarithm_of_logistic,
+    "log_expm1": logistic.logarithm_of_exponential_minus_one,
+    "log_sinh": logistic.logarithm_of_sinh,
+    "log_tanh": logistic.logarithm_of_tanh,
+    "logaddexp": logistic.logarithm_of_sum,
+    "logistic_density": logistic.logistic_density,
+    "reciprocal_expm1": logistic.reciprocal_of_exponential_minus_one,
+    "softplus": logistic.softplus,
 }
 
 #: Functions whose formula holds in a limited range: true where the arguments lie beyond it and are finite.

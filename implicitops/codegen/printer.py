@@ -1,4 +1,4 @@
-"""SymPy expressions to straight-line IR: numbers, sums, products, logic. Functions are in ``functions.py``,
+"""SymPy expressions to straight-line IR: numbers, sums, products, logic. Functions are in ``functions/``,
 powers in ``powers.py``.
 
 Every symbol stands for a real number. What is not real at a point is NaN there; what is never real, or not
@@ -15,44 +15,11 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import ITE, BooleanFalse, BooleanTrue, Nand, Nor, Xnor
 
-from implicitops.status import ProblemError
-
 from .bundle import Bundle
 from .elementary import ELEMENTARY, GUARDS
 from .emitter import TRUTH, Emitter, Operand, Value
 from .special import c_symbol
-
-_SUPPORTED = "docs/functions.md lists what is supported"
-
-
-class UnsupportedExpressionError(ProblemError, NotImplementedError):
-    """An expression contains something that has no real-valued machine code.
-
-    Parameters
-    ----------
-    node : what is not supported
-    within : the smallest expression around it that says where it is
-    advice : what to do about it
-    """
-
-    def __init__(self, node: Any, within: Any = None, advice: str = "") -> None:
-        self.node = node
-        self.within = within
-        self.advice = advice or f"Rewrite it with supported functions ({_SUPPORTED})."
-        super().__init__(node, within, advice)
-
-    def __str__(self) -> str:
-        kind = type(self.node).__name__
-        where = f" in {_shortened(self.within)}" if self.within is not None and self.within != self.node else ""
-        return (
-            "Expected an expression of real numbers and supported functions; "
-            f"got {kind} {_shortened(self.node)}{where}. {self.advice}"
-        )
-
-
-def _shortened(expression: Any, length: int = 200) -> str:
-    text = str(expression)
-    return text if len(text) <= length else text[: length - 1] + "…"
+from .unsupported import UnsupportedExpressionError, expanded
 
 
 def exact_fraction(number: Any) -> Fraction:
@@ -136,22 +103,16 @@ class Printer:
     def unsupported(self, node: Any, advice: str = "") -> UnsupportedExpressionError:
         """The error that names a node and the expression in which it was met, in the user's terms."""
         within = next((outer for outer in reversed(self._path) if outer != node), None)
-        expand = self._expanded
-        return UnsupportedExpressionError(expand(node), None if within is None else expand(within), advice)
-
-    def _expanded(self, expression: Any) -> Any:
-        while isinstance(expression, sp.Basic) and expression.atoms() & self.definitions.keys():
-            expression = expression.xreplace(self.definitions)
-        return expression
+        return UnsupportedExpressionError(expanded(node, self.definitions), expanded(within, self.definitions), advice)
 
     def _handler(self, expression: Any) -> Handler:
-        from .functions import FUNCTION_HANDLERS
+        from .functions import row_of
 
         for kind in type(expression).__mro__:
-            handler = _CORE_HANDLERS.get(kind) or FUNCTION_HANDLERS.get(kind)
-            if handler is not None:
-                return handler
-        return _emit_unknown
+            if kind in _CORE_HANDLERS:
+                return _CORE_HANDLERS[kind]
+        row = row_of(type(expression))
+        return _emit_unknown if row is None else row.emit
 
     # -- calls -----------------------------------------------------------------------------------------------
 
@@ -221,8 +182,6 @@ class Printer:
 
 
 def _emit_unknown(printer: Printer, node: Any) -> Value:
-    if isinstance(node, sp.core.function.AppliedUndef):
-        raise printer.unsupported(node, "Give the function a definition, or make it an input symbol.")
     raise printer.unsupported(node)
 
 
@@ -342,6 +301,7 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
     UnsupportedExpressionError : an output has no real-valued machine code
     """
     from .real_form import real_form
+    from .stable_form import stable_form
 
     expressions = [real_form(sp.sympify(output)) for output in bundle.outputs]
     inputs: dict[sp.Expr, Value] = {
@@ -351,6 +311,7 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
         definitions = {symbol: real_form(expression) for symbol, expression in bundle.definitions}
         reduced = expressions
     else:
+        expressions = [stable_form(expression) for expression in expressions]
         abbreviations = sp.numbered_symbols("common", cls=sp.Dummy)
         replacements, reduced = sp.cse(expressions, symbols=abbreviations, order="none", list=True)
         definitions = dict(replacements)

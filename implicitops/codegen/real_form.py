@@ -1,8 +1,7 @@
-"""What SymPy leaves open because a symbol might be complex, closed for real symbols, before printing.
+"""What SymPy leaves open, closed for real symbols, before anything is differentiated or printed.
 
-``re``, ``im`` and ``conjugate`` disappear, and the derivatives that SymPy leaves unevaluated (of floor,
-Abs, sign, re, Mod …) are taken almost everywhere: a step has derivative 0, NaN at the step itself where
-SymPy has a DiracDelta.
+``re``, ``im`` and ``conjugate`` disappear. Derivatives, integrals, sums and products that SymPy carries along as such
+are carried out, or refused: they have no number of their own.
 """
 
 from __future__ import annotations
@@ -11,12 +10,19 @@ from typing import Any
 
 import sympy as sp
 
+from .differentiate import differentiate
+from .functions import OPEN
+from .unsupported import UnsupportedExpressionError
+
 _PARTS = (sp.re, sp.im, sp.conjugate)
-_OPEN = (sp.Derivative, sp.Subs)
+_WITH_INDEX = (sp.Sum, sp.Product)
+
+#: A sum is written out up to so many terms.
+_MOST_TERMS = 1000
 
 
 def real_form(expression: Any) -> Any:
-    """The expression with all symbols read as real numbers.
+    """The expression with all symbols read as real numbers, and with nothing left to be carried out.
 
     Parameters
     ----------
@@ -25,14 +31,18 @@ def real_form(expression: Any) -> Any:
     Returns
     -------
     Expr, the same object if nothing had to be done
+
+    Raises
+    ------
+    UnsupportedExpressionError : it contains an operation that cannot be carried out
     """
-    if not expression.has(*_PARTS, *_OPEN):
+    if not expression.has(*_PARTS, *OPEN):
         return expression
     return _closed(expression)
 
 
 def _closed(node: Any) -> Any:
-    if not node.args or not node.has(*_PARTS, *_OPEN):
+    if not node.args or not node.has(*_PARTS, *OPEN):
         return node
     if isinstance(node, (sp.re, sp.conjugate)):
         return _closed(node.args[0])
@@ -41,38 +51,47 @@ def _closed(node: Any) -> Any:
     if isinstance(node, sp.Subs):
         return _closed(node.expr).subs(dict(zip(node.variables, node.point)), simultaneous=True)
     if isinstance(node, sp.Derivative):
-        return _derivative(_closed(node.expr), node.variable_count)
+        return _derivative(node)
+    if isinstance(node, (sp.Integral, *_WITH_INDEX)):
+        return _carried_out(node)
+    if isinstance(node, OPEN):
+        raise UnsupportedExpressionError(node)
     return node.func(*(_closed(argument) for argument in node.args))
 
 
-def _derivative(expression: Any, variable_count: Any) -> Any:
-    for variable, count in variable_count:
+def _derivative(node: Any) -> Any:
+    expression = _closed(node.expr)
+    for variable, count in node.variable_count:
+        if not (isinstance(variable, sp.Symbol) and count.is_Integer):
+            raise UnsupportedExpressionError(node)
         for _ in range(int(count)):
-            expression = _first_derivative(expression, variable)
+            try:
+                expression = differentiate(expression, variable)
+            except UnsupportedExpressionError as error:
+                raise UnsupportedExpressionError(error.node, node, error.advice) from None
     return expression
 
 
-def _first_derivative(expression: Any, variable: Any) -> Any:
-    """Derivative of an expression whose steps are constant between their jumps."""
-    levels: dict[sp.Dummy, Any] = {}
+def _carried_out(node: Any) -> Any:
+    function = _closed(node.function)
+    if isinstance(node, _WITH_INDEX):
+        terms = _terms(function, node.limits)
+        if terms is not None:
+            return (sp.Add if isinstance(node, sp.Sum) else sp.Mul)(*terms)
+    result = node.func(function, *node.limits).doit()
+    if result.has(*OPEN, sp.oo, sp.nan, sp.zoo):
+        raise UnsupportedExpressionError(node)
+    return result
 
-    def level(step: Any) -> Any:
-        symbol = sp.Dummy("level", real=True)
-        levels[symbol] = step
-        return symbol
 
-    replacements = (
-        (sp.frac, lambda u: u - sp.floor(u)),
-        (sp.Mod, lambda a, b: a - b * sp.floor(a / b)),
-        (sp.Abs, lambda u: u * level(sp.sign(u))),
-        (sp.sign, lambda u: 2 * sp.Heaviside(u) - 1),
-        (sp.arg, lambda u: level(sp.arg(u))),
-        (sp.floor, lambda u: level(sp.floor(u))),
-        (sp.ceiling, lambda u: level(sp.ceiling(u))),
-    )
-    for kind, replacement in replacements:
-        expression = expression.replace(kind, replacement)
-    derivative = expression.diff(variable)
-    while derivative.atoms(sp.Dummy) & levels.keys():
-        derivative = derivative.xreplace(levels)
-    return derivative
+def _terms(function: Any, limits: Any) -> list[Any] | None:
+    """All terms of a sum with whole numbers as limits; None if it has others, or too many terms."""
+    terms = [function]
+    for index, *ends in limits:
+        if len(ends) != 2 or not all(end.is_Integer for end in ends) or ends[1] < ends[0] - 1:
+            return None
+        values = range(int(ends[0]), int(ends[1]) + 1)
+        if len(terms) * len(values) > _MOST_TERMS:
+            return None
+        terms = [term.xreplace({index: sp.Integer(value)}) for term in terms for value in values]
+    return terms

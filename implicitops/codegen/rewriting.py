@@ -43,6 +43,9 @@ def _combined_with_unit(printer: Printer, term: Any, unit: Any) -> tuple[bool, V
     if isinstance(function, sp.cos):
         sine = printer.call("sin", 0.5 * printer.emit(function.args[0]))
         return not negated, 2.0 * (sine * sine)
+    if isinstance(function, sp.Pow) and printer.resolved(function.exp) == 2:
+        root = printer.emit(function.base)
+        return False, (1.0 - root) * (1.0 + root) if negated else (root - 1.0) * (root + 1.0)
     return None
 
 

@@ -1,7 +1,7 @@
-"""Addresses of the scalar functions that machine code imports: the C library's and scipy.special's.
+"""Addresses of the scalar functions that machine code imports: the C library's, scipy.special's and our own.
 
-A symbol is named ``c:<function>:<arguments>`` or ``scipy:<function>:<arguments>``, with a letter for each
-argument: ``d`` for a double, ``p`` for a double that the function writes. The name is all that object code
+A symbol is named ``c:<function>:<arguments>``, or with ``scipy`` or ``iop`` in the place of ``c``, with a letter for
+each argument: ``d`` for a double, ``p`` for a double that the function writes. The name is all that object code
 stores, so that it can be linked again in another process, where everything lies elsewhere.
 """
 
@@ -12,6 +12,8 @@ import functools
 import re
 import sys
 from typing import Any
+
+from . import _special
 
 _capsule_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
 _capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
@@ -49,7 +51,7 @@ def address_of(symbol: str) -> int:
 
     Parameters
     ----------
-    symbol : str, ``c:…`` or ``scipy:…``
+    symbol : str, ``c:…``, ``scipy:…`` or ``iop:…``
 
     Raises
     ------
@@ -58,6 +60,8 @@ def address_of(symbol: str) -> int:
     origin, function, arguments = symbol.split(":")
     if origin == "c":
         return _c_address(function)
+    if origin == "iop":
+        return _special.addresses()[function]
     return _scipy_address(function, arguments)
 
 

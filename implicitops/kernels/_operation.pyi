@@ -13,7 +13,13 @@ class Operation:
     address: int
     is_free: bool
     def __init__(
-        self, kernel: Any, input_sizes: Sequence[int], output_sizes: Sequence[int], grain: int = ...
+        self,
+        kernel: Any,
+        input_sizes: Sequence[int],
+        output_sizes: Sequence[int],
+        grain: int = ...,
+        *,
+        has_derivatives: int = ...,
     ) -> None: ...
     def with_length(self, length: int | None) -> Operation: ...
     def run(

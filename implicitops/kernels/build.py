@@ -18,8 +18,10 @@ from implicitops.calculus.operation import Operation
 from implicitops.calculus.scalar_root import ScalarRootRule
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
+from implicitops.calculus.statement import Statement
 from implicitops.calculus.status_of import StatusOf
 from implicitops.calculus.system_root import Factorise, LinearSolve
+from implicitops.codegen import UnsupportedExpressionError
 from implicitops.kernels import (
     _collect,
     _evaluate,
@@ -69,8 +71,19 @@ def kernel_of(operation: Operation) -> Any:
         with _lock:
             kernel = _built.get(operation.name)
             if kernel is None:
-                kernel = _built[operation.name] = _build(operation)
+                kernel = _built[operation.name] = _build_in_users_terms(operation)
     return kernel
+
+
+def _build_in_users_terms(operation: Operation) -> Any:
+    """Kernel of an operation, or an error in the Symbols of the problem's statement."""
+    try:
+        return _build(operation)
+    except UnsupportedExpressionError as error:
+        part: Any = operation
+        while not hasattr(part, "problem") and hasattr(part, "parent"):
+            part = part.parent
+        raise Statement.of(part.problem).named(part.problem, error) from None
 
 
 def register(operation: Operation) -> str:
@@ -134,7 +147,7 @@ def _scalar_root(operation: Solve) -> Any:
         start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
         finish=compiled(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
         errors=compiled(f"{key}/errors{order}", lambda: rule.error_bundle(order)) if order >= 1 else None,
-        start_kind="guess" if problem.guess is not None else "bracket",
+        start_kind=_start_kind(problem),
         n_params=n,
         n_jacobian=n if order >= 1 else 0,
         n_hessian=n * n if order >= 2 else 0,
@@ -142,6 +155,12 @@ def _scalar_root(operation: Solve) -> Any:
         atol=options.atol[0],
         max_steps=options.max_steps,
     )
+
+
+def _start_kind(problem: Any) -> str:
+    if problem.guess is None:
+        return "bracket"
+    return "guess" if getattr(problem, "bracket", None) is None else "both"
 
 
 def _root_system_kernel(operation: Solve) -> Any:

@@ -130,8 +130,12 @@ class Task:
         for output in outputs:
             lost = np.isnan(output.reshape(m, -1)).any(axis=1) & (calls.status == 0)
             calls.fail(lost, Status.EXTERNAL_NAN)
+        # Where only the differences are in doubt, the value is right. They are NaN in graphs, in a solution not.
+        lost = calls.status != 0
+        if self.kind.startswith("solve"):
+            lost &= calls.status != Status.DERIVATIVE_INACCURATE.code
         for output in outputs:
-            output[calls.status != 0] = np.nan
+            output[lost] = np.nan
         if self.kind.startswith("vjp"):
             outputs = self.code.split(outputs[0])
         return Outcome([output.reshape(m, -1) for output in outputs], calls.status, calls.calls, calls.causes)
@@ -140,7 +144,8 @@ class Task:
 def _solved(calls: Calls, points: np.ndarray, order: int) -> list[np.ndarray]:
     """What ``Solve.kernel_output_shapes`` lists, up to an order; empty arrays beyond it."""
     nothing = np.empty((len(points), 0))
-    values, jacobian, hessian, errors = calls.values(points), nothing, nothing, [None, None]
+    values, jacobian, hessian = calls.values(points), nothing, nothing
+    errors: list[np.ndarray | None] = [None, None]
     if order >= 1:
         jacobian, errors[0] = calls.jacobian(points, values)
     if order >= 2:

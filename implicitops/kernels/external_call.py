@@ -11,6 +11,7 @@ import numpy as np
 
 from implicitops.kernels import _external
 from implicitops.problems.callables import BLOCK, CFunction
+from implicitops.real_arrays import real_array
 
 Shape = tuple[int, ...]
 
@@ -31,6 +32,10 @@ class WrongResultError(TypeError):
 
 class NoResultError(ArithmeticError):
     """Existing code returned NaN."""
+
+
+class UncertainDifferencesError(ArithmeticError):
+    """Finite differences of existing code do not settle on a derivative."""
 
 
 class CallTimeoutError(TimeoutError):
@@ -104,14 +109,10 @@ def _joined(blocks: Sequence[Any], role: str, leading: Shape, input_shapes: Sequ
 
 def _real_array(answer: Any, role: str, shape: Shape) -> np.ndarray:
     try:
-        if not isinstance(answer, np.ndarray):
-            np.asarray(answer, dtype=np.float64)  # nested sequences of unequal length are refused here
-        array = np.asarray(answer)
+        array = real_array(answer)
     except (ValueError, TypeError) as error:
-        raise WrongResultError(
-            f"{role} must return real numbers of shape {shape}; got {answer!r:.80}: {error}."
-        ) from None
-    if array.dtype.kind not in "fiub" or array.shape != shape:
+        raise WrongResultError(f"{role} must return real numbers of shape {shape}; {error}.") from None
+    if array.shape != shape:
         raise WrongResultError(
             f"{role} must return real numbers of shape {shape}; got dtype {array.dtype}, shape {array.shape}: "
             f"{answer!r:.80}."

@@ -17,6 +17,7 @@ from implicitops.kernels.differences import CALLS, differentiate
 from implicitops.kernels.external_call import (
     CallTimeoutError,
     NoResultError,
+    UncertainDifferencesError,
     WrongResultError,
     as_python,
     c_kernel,
@@ -57,7 +58,7 @@ class Code:
 
     Parameters
     ----------
-    function, jacobian, vjp, hessian, differences, timeout, retries, vectorized : as in External
+    function, jacobian, vjp, hessian, differences, step, timeout, retries, vectorized : as in External
     input_shapes, output_shape : shapes
     """
 
@@ -66,6 +67,7 @@ class Code:
     vjp: Any
     hessian: Any
     differences: str | None
+    step: tuple[float, ...] | None
     timeout: float | None
     retries: int
     vectorized: bool
@@ -75,7 +77,7 @@ class Code:
     @classmethod
     def of(cls, problem: External) -> Code:
         """Code of a problem, without the executor that it runs on."""
-        names = ("function", "jacobian", "vjp", "hessian", "differences", "timeout", "retries", "vectorized")
+        names = ("function", "jacobian", "vjp", "hessian", "differences", "step", "timeout", "retries", "vectorized")
         own = {name: getattr(problem, name) for name in names}
         return cls(**own, input_shapes=problem.parameter_shapes, output_shape=problem.output_shape)
 
@@ -97,7 +99,7 @@ class Code:
     @property
     def calls_limit(self) -> int:
         """Most calls that one batch element can need, for a limit of time."""
-        each = CALLS[self.differences] * self.p if self.differences else 0
+        each = 1 + CALLS[self.differences] * self.p if self.differences else 0
         first = 1 if self.jacobian else self.n + 1 if self.vjp else each
         second = 1 if self.hessian else each * (first + 1)
         return (1 + first + second) * (1 + self.retries)
@@ -146,7 +148,7 @@ class Calls:
         if code.vjp is not None:
             rows = [self.vjp(points, values, np.tile(unit, (m, 1))) for unit in np.eye(code.n)]
             return np.stack(rows, axis=1), None
-        return self.differences(points, code.n, lambda calls, there: calls.values(there))
+        return self.differences(points, code.n, lambda calls, there: calls.values(there), values)
 
     def vjp(self, points: np.ndarray, values: Any, cotangents: np.ndarray) -> np.ndarray:
         """Cotangents (m, p) of the inputs."""
@@ -175,7 +177,11 @@ class Calls:
         return _symmetric(full.reshape(shape)), _symmetric(error.reshape(shape))
 
     def differences(
-        self, points: np.ndarray, n: int, function: Callable[[Calls, np.ndarray], np.ndarray]
+        self,
+        points: np.ndarray,
+        n: int,
+        function: Callable[[Calls, np.ndarray], np.ndarray],
+        values: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Finite differences (m, n, p) of a function, and their error; a failed one fails its batch element."""
         known: dict[int, tuple[int, BaseException | None]] = {}
@@ -192,10 +198,18 @@ class Calls:
 
         live = np.flatnonzero(self.status == 0)
         jacobian, error = np.full((2, len(points), n, points.shape[1]), np.nan)
-        jacobian[live], error[live] = differentiate(at, points[live], live, n, str(self.code.differences))
-        for row in live[np.isnan(jacobian[live]).any(axis=(1, 2))]:
-            code, cause = known.get(int(row), (Status.EXTERNAL_NAN.code, None))
-            self.fail(row, Status.from_code(code), cause)
+        code = self.code
+        steps = None if code.step is None else np.array(code.step)
+        centre = None if values is None else values[live]
+        found = differentiate(at, points[live], live, n, str(code.differences), centre, steps)
+        jacobian[live], error[live] = found.jacobian, found.error
+        missing = np.isnan(found.jacobian).any(axis=(1, 2))
+        for row in live[missing]:
+            reason, cause = known.get(int(row), (Status.EXTERNAL_NAN.code, None))
+            self.fail(row, Status.from_code(reason), cause)
+        for k in np.flatnonzero(~missing & ~found.trusted.all(axis=(1, 2))):
+            cause = _uncertain(found.jacobian[k], found.error[k], found.trusted[k])
+            self.fail(live[k], Status.DERIVATIVE_INACCURATE, cause)
         return jacobian, error
 
     # -- one function on a batch --------------------------------------------------------------------------
@@ -270,6 +284,17 @@ class Calls:
                 if not attempts_left:
                     self.fail(rows, Status.EXTERNAL_ERROR, error)
         return True
+
+
+def _uncertain(jacobian: np.ndarray, error: np.ndarray, trusted: np.ndarray) -> UncertainDifferencesError:
+    """What is said of differences (n, p) that cannot be trusted."""
+    i, j = np.argwhere(~trusted)[0]
+    return UncertainDifferencesError(
+        f"differences of output {i} by input {j} (counted from 0, all numbers one after the other) give "
+        f"{jacobian[i, j]:.6g} with an error of {error[i, j]:.2g}: the function jumps, has a kink, is noisy or varies "
+        "on a scale that was not found. Pass step=, a distance over which it is smooth and changes by much more than "
+        "its noise, or jacobian="
+    )
 
 
 def _symmetric(matrices: np.ndarray) -> np.ndarray:

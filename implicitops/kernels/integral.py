@@ -69,6 +69,7 @@ def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tup
         n_constants=len(level.constants),
         n_points=len(level.points),
         n_stated=level.n_stated,
+        n_centers=len(level.centers),
         limits=level.limit_points,
         oscillates=level.oscillates,
         order=order,

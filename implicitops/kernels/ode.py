@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 #: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the
 #: entries of the Jacobian, which the processor does in vectors, and compile in less time.
 STRAIGHT = 64
+
+#: Derivatives have to be finite; their errors are what the tolerances ask for (``IOP_JUDGED_FINITE``).
+FINITE = 2
 
 #: Solves that keep a thread busy for about a tenth of a millisecond.
 GRAIN = 4
@@ -45,20 +49,30 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         require_differentiable(problem, max(order, 1))
     first = int(order >= 1 or adjoint)
     functions, key, options = initial_value_of(problem), problem.equation_key, problem.options
+    stops, has_surfaces = problem.breakpoints, bool(functions.surfaces.regimes)
     kernel = _ode.InitialValueProblem(
-        rhs=_map(functions.rhs, f"{key}/rhs", order),
-        changes=[_map(change, f"{key}/change{k}", order) for k, change in enumerate(functions.changes)],
-        outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order),
+        rhs=_map(functions.rhs, f"{key}/rhs", order, first),
+        changes=[_map(change, f"{key}/change{k}", order, first) for k, change in enumerate(functions.changes)],
+        outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order, first),
         directional=compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
         variational=_variational(functions.rhs, f"{key}/rhs/variational", order),
         third=_third(functions.rhs, f"{key}/rhs/third", order),
         moments=compiled(f"{key}/moments{max(order, first)}", lambda: functions.moments_bundle(max(order, first))),
+        breakpoints=compiled(f"{problem.key}/breakpoints", functions.breakpoints_bundle)
+        if problem.breakpoints
+        else None,
         regimes=compiled(f"{key}/regimes", functions.regimes_bundle) if functions.switching.switches else None,
+        surfaces=compiled(f"{key}/surfaces", functions.surfaces_bundle) if has_surfaces else None,
         bandwidths=functions.bandwidths,
         n_params=len(problem.parameter_symbols),
-        n_switches=len(functions.switching.switches),
+        n_switches=sum(switch.period is None for switch in functions.switching.switches),
+        n_periodic=sum(switch.period is not None for switch in functions.switching.switches),
+        n_surfaces=len(functions.surfaces.regimes),
+        n_guards=functions.surfaces.n_guards,
+        n_breakpoints=len(stops),
         atol=np.array(options.atol),
         rtol=options.rtol,
+        max_step=math.inf if problem.max_step is None else problem.max_step,
         max_steps=options.max_steps,
         method=METHODS.index(options.method),
         order=order,
@@ -66,18 +80,20 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
     )
     outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes
     inputs = sizes(operation.input_shapes)
-    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=not adjoint)
+    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=0 if adjoint else FINITE)
 
 
-def _map(bundles: MapBundles, key: str, order: int) -> Any:
+def _map(bundles: MapBundles, key: str, order: int, by_parameters: int) -> Any:
+    """A function and its derivatives; by the parameters only if they are needed, for there may be none."""
     has_second = order >= 2 and not bundles.is_linear
+    by_states = compiled(f"{key}/first by states", bundles.first_by_states_bundle) if not by_parameters else None
     return _ode.Map(
         value=compiled(f"{key}/value", bundles.value_bundle),
-        first=compiled(f"{key}/first", bundles.first_bundle),
+        first=by_states or compiled(f"{key}/first", bundles.first_bundle),
         second=compiled(f"{key}/second", bundles.second_bundle) if has_second else None,
         n_rows=len(bundles.expressions),
         entries=bundles.pattern(bundles.point.states),
-        parameter_entries=bundles.pattern(bundles.point.parameters),
+        parameter_entries=bundles.pattern(bundles.point.parameters) if by_parameters else np.empty((2, 0)),
     )
 
 

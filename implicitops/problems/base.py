@@ -170,7 +170,9 @@ class Problem:
         ----------
         *args : the parameters in the order of ``params``: numbers, arrays, or symbolic variables of one
             framework. Leading axes broadcast as in NumPy; a vector parameter's last axis has its length
-        **kwargs : parameters by name; an ODE's output times are always given by name, as ``times=``
+        **kwargs : parameters by name; an ODE's output times are always given by name, as ``times=``. Start values,
+            ``guess=`` or ``bracket=``, replace the statement's own for this call; they broadcast with the parameters,
+            and the derivative with respect to them is 0
 
         Returns
         -------
@@ -192,15 +194,15 @@ class Problem:
         # The one arrow that points upwards: a call is handed to the backend that owns its arguments.
         from implicitops.backends import apply
 
-        return apply(self, self.bind(args, kwargs))
+        problem, arguments, start_given = self.bind_all(args, kwargs)
+        return apply(problem, arguments, start_given=start_given)
 
     def solve(self, *args: Any, derivatives: int = 0, throw: bool = True, **kwargs: Any) -> Solution:
         """Solve for given parameters with NumPy and return everything that is known of the answer.
 
         Parameters
         ----------
-        *args, **kwargs : the parameters, by position or by name, as in a call; start values such as
-            ``guess=`` or ``bracket=`` override the statement's own for this call
+        *args, **kwargs : the parameters, by position or by name, and start values, as in a call
         derivatives : 0, 1 or 2, the highest order of derivative that is returned
         throw : bool, raise SolveError if any solve failed
 
@@ -215,9 +217,8 @@ class Problem:
         """
         from implicitops.backends import numpy as backend
 
-        start = {name: kwargs.pop(name) for name in self.start_names if name in kwargs}
-        arguments = self.bind(args, kwargs)
-        return backend.solve(self, arguments, derivatives=derivatives, throw=throw, **start)
+        problem, arguments, start_given = self.bind_all(args, kwargs)
+        return backend.solve(problem, arguments, derivatives=derivatives, throw=throw, start_given=start_given)
 
     def op(self, backend: str, *, status: bool = False) -> Any:
         """Function of the parameters that always makes an op of one framework.
@@ -250,14 +251,36 @@ class Problem:
         from implicitops.backends import backend_named
 
         module = backend_named(backend)
-        return lambda *args, **kwargs: module.apply(self, self.bind(args, kwargs), status=status)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            problem, arguments, start_given = self.bind_all(args, kwargs)
+            return module.apply(problem, arguments, status=status, start_given=start_given)
+
+        return call
+
+    #: Keywords of a call that replace the statement's start values.
+    start_names: tuple[str, ...] = ()
 
     def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
         """Same problem whose start values are trailing arguments, and those arguments."""
         raise ArgumentError(f"{type(self).__name__} has no start values to override.")
 
-    #: Keywords of ``solve`` that override the statement's start values.
-    start_names: tuple[str, ...] = ()
+    @property
+    def start_argument_names(self) -> tuple[str, ...]:
+        """Names of the trailing arguments that :meth:`with_start` makes of start values."""
+        return ()
+
+    def bind_all(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Problem, tuple[Any, ...], bool]:
+        """Problem and all arguments of a call, start values included if there are any, and whether there are.
+
+        A parameter that has the name of a start value takes precedence.
+        """
+        names = [name for name in kwargs if name in self.start_names and name not in self.parameter_names]
+        if not names:
+            return self, self.bind(args, kwargs), False
+        arguments = self.bind(args, {name: value for name, value in kwargs.items() if name not in names})
+        problem, start = self.with_start(**{name: kwargs[name] for name in names})
+        return problem, (*arguments, *start), True
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Order the arguments of a call as ``argument_names``, or say which is missing, unknown or given twice."""
@@ -272,9 +295,11 @@ class Problem:
         bound = dict(zip(names, args))
         for name, value in kwargs.items():
             if name not in names:
+                known = (*self.argument_names, *self.start_names)
+                also = f", the start values {', '.join(self.start_names)}" if self.start_names else ""
                 raise ArgumentError(
-                    f"unknown keyword {name!r}: the parameters are {', '.join(self.argument_names)}."
-                    f"{did_you_mean(name, self.argument_names)}"
+                    f"unknown keyword {name!r}: the parameters are {', '.join(self.argument_names)}{also}."
+                    f"{did_you_mean(name, known)}"
                 )
             if name in bound:
                 raise ArgumentError(f"parameter {name!r} is given twice, by position and by name.")
@@ -326,13 +351,47 @@ class ProblemWithUnknowns(Problem):
         """Interval of each unknown that its SymPy assumptions allow."""
         return tuple(domain_of(symbol) for symbol in self.unknowns)
 
-    def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
-        """Same problem whose guess is given with each call, and the guess as arguments."""
-        return self.replaced(guess=(sp.S.Zero,) * len(self.unknowns)), self.guess_arguments(guess)
+    @property
+    def start_argument_names(self) -> tuple[str, ...]:
+        """Names of the trailing arguments that give the start; a scalar's guess comes after its interval's ends."""
+        if self.is_vector:
+            return ("guess",)
+        return ("lower", "upper", *(("guess",) if self.guess is not None else ()))
 
-    def guess_arguments(self, guess: Any) -> tuple[Any, ...]:
-        """Trailing arguments that give a guess: for a scalar unknown after the ends of its domain."""
-        return (guess,) if self.is_vector else (*map(float, self.domain[0]), guess)
+    def with_start(self, *, guess: Any = None, bracket: Any = None) -> tuple[Problem, tuple[Any, ...]]:
+        """Same problem whose guess is given with each call, and the guess as arguments.
+
+        Parameters
+        ----------
+        guess : array-like or symbolic variable (...), or (..., n) for n unknowns
+
+        Returns
+        -------
+        problem : with Symbols that stand for the start values, which no parameter decides
+        arguments : the guess, after the lower and the upper end of a scalar unknown's interval
+        """
+        if guess is None:
+            raise ArgumentError("guess must be a number, an array or a symbolic variable; got None. Leave it out.")
+        return self._with_placeholders(guess=True), self._start_arguments(guess)
+
+    def _with_placeholders(self, **given: bool) -> Self:
+        """Same problem with Symbols for the start values that are given, and without the others."""
+
+        def make() -> Any:
+            names = tuple(f"guess{k}" for k in range(len(self.unknowns))) if self.is_vector else ("guess",)
+            symbols = {"guess": names, "bracket": ("lower", "upper")}
+            return self.replaced(
+                **{name: tuple(map(sp.Symbol, symbols[name])) if is_given else None for name, is_given in given.items()}
+            )
+
+        found: Self = self._cached("_with_" + "_".join(name for name, is_given in given.items() if is_given), make)
+        return found
+
+    def _start_arguments(self, guess: Any, bracket: Sequence[Any] | None = None) -> tuple[Any, ...]:
+        if self.is_vector:
+            return (guess,)
+        ends = map(float, self.domain[0]) if bracket is None else bracket
+        return (*ends, *(() if guess is None else (guess,)))
 
 
 def _argument_name(item: Parameter, position: int) -> str:

@@ -10,10 +10,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from implicitops.problems.base import Options, Parameter, Problem
 from implicitops.problems.callables import CFunction, as_code, identity_of, token_of
+from implicitops.problems.validation import did_you_mean
 from implicitops.status import ProblemError
 
 DIFFERENCES = ("central", "richardson")
@@ -48,8 +50,12 @@ class External(Problem):
         Called like ``function``, returns an array of shape ``outputs + (p, p)``.
     differences : "central" or "richardson", optional
         Finite differences for the derivative that is not given: central ones with one step, or extrapolated ones
-        [1]_ that choose the step. Never used unless named here. Their error estimate is ``Solution.error_estimate``.
-        Together with ``jacobian`` or ``vjp`` they give the second derivative.
+        [1]_ whose step follows from the scale on which the function varies. Never used unless named here. Their error
+        estimate is ``Solution.error_estimate``; where it is too large, the status is DERIVATIVE_INACCURATE. Together
+        with ``jacobian`` or ``vjp`` they give the second derivative.
+    step : float, or mapping of an input's name to a float or one for each of its numbers, optional
+        Longest step of the differences, for those who know over what distance the function is smooth; an input that is
+        not named has its own found. It saves calls.
     executor : concurrent.futures.Executor, or a callable that returns one, optional
         Batches are mapped over it. An executor itself serves in the process that made it; a callable such as
         ``functools.partial(ProcessPoolExecutor, 4)`` also in others, and its executor is replaced when it breaks.
@@ -85,7 +91,7 @@ class External(Problem):
     References
     ----------
     .. [1] C. J. F. Ridders, Accurate computation of F'(x) and F'(x) F''(x), Advances in Engineering Software 4
-       (1982), 75-76.
+       (1982), 75-76; the choice of the step is that of implicitops/kernels/differences.py.
 
     Examples
     --------
@@ -107,6 +113,7 @@ class External(Problem):
     vjp: Any
     hessian: Any
     differences: str | None
+    step: tuple[float, ...] | None
     executor: Any
     chunk_size: int | None
     timeout: float | None
@@ -126,6 +133,7 @@ class External(Problem):
         vjp: Any = None,
         hessian: Any = None,
         differences: str | None = None,
+        step: Any = None,
         executor: Any = None,
         chunk_size: int | None = None,
         timeout: float | None = None,
@@ -145,6 +153,7 @@ class External(Problem):
             "vjp": vjp,
             "hessian": hessian,
             "differences": differences,
+            "step": None if step is None else _as_steps(step, dict(zip(names, shapes)), differences),
             "executor": executor,
             "chunk_size": chunk_size,
             "timeout": None if timeout is None else _as_timeout(timeout),
@@ -185,13 +194,14 @@ class External(Problem):
         return f"{self.identity}|{self.names}|{self.parameter_shapes}|{self.outputs}"
 
     def _content(self) -> str:
-        policy = (self.differences, self.chunk_size, self.timeout, self.retries, self.vectorized)
+        policy = (self.differences, self.step, self.chunk_size, self.timeout, self.retries, self.vectorized)
         return f"{policy!r}|{self.options!r}"
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", None) or getattr(self.function, "symbol", None)
         inputs = ", ".join(n if s == () else f"{n} {s}" for n, s in zip(self.names, self.parameter_shapes))
-        return f"External({name or type(self.function).__name__}, inputs=({inputs}), outputs={self.outputs})"
+        step = f", step={_listed_steps(self)}" if self.step is not None else ""
+        return f"External({name or type(self.function).__name__}, inputs=({inputs}), outputs={self.outputs}{step})"
 
 
 def _as_inputs(inputs: Any) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
@@ -219,6 +229,48 @@ def _as_shape(shape: Any, role: str) -> tuple[int, ...]:
 
 def _symbols(name: str, shape: tuple[int, ...]) -> Parameter:
     return tuple(sp.Symbol(f"{name}_{k}") for k in range(shape[0])) if shape else sp.Symbol(name)
+
+
+def _as_steps(step: Any, shapes: Mapping[str, tuple[int, ...]], differences: Any) -> tuple[float, ...]:
+    """Step for each number of the inputs, NaN where none is given."""
+    if differences is None:
+        raise ProblemError(
+            f"step= is that of finite differences, which were not asked for: add differences=; got {step!r:.80}."
+        )
+    if not isinstance(step, Mapping):
+        step = dict.fromkeys(shapes, step)
+    for name in step:
+        if name not in shapes:
+            raise ProblemError(f"step names {name!r}, which is no input.{did_you_mean(str(name), shapes)}")
+    steps: list[float] = []
+    for name, shape in shapes.items():
+        size, value = math.prod(shape), step.get(name, math.nan)
+        is_listed = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
+        values = list(value) if is_listed else [value] * size
+        if len(values) != size or (is_listed and not shape):
+            raise ProblemError(
+                f"the step of {name} must be a number{f', or {size} of them' if shape else ''}; got {value!r:.80}."
+            )
+        if name in step and not all(map(_is_step, values)):
+            raise ProblemError(f"the step of {name} must be a positive finite number; got {value!r:.80}.")
+        steps.extend(map(float, values))
+    return tuple(steps)
+
+
+def _is_step(value: Any) -> bool:
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
+
+
+def _listed_steps(problem: External) -> str:
+    """Steps as they are given: one number, or a mapping of each input that has one."""
+    values = iter(problem.step or ())
+    parts = {n: [next(values) for _ in range(math.prod(s))] for n, s in zip(problem.names, problem.parameter_shapes)}
+    known = {name: part for name, part in parts.items() if not math.isnan(part[0])}
+    distinct = {value for part in known.values() for value in part}
+    if len(distinct) == 1 and len(known) == len(parts):
+        return f"{distinct.pop():g}"
+    return "{" + ", ".join(f"{n}: {p[0]:g}" if len(set(p)) == 1 else f"{n}: {p}" for n, p in known.items()) + "}"
 
 
 def _as_timeout(timeout: Any) -> float:

@@ -13,6 +13,7 @@ from implicitops.problems.validation import (
     abbreviated,
     as_expression,
     as_guess,
+    as_items,
     as_start,
     as_unknowns,
     domain_of,
@@ -164,7 +165,8 @@ def _as_objective(objective: Any) -> sp.Expr:
 def _as_bounds(bounds: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol], is_vector: bool) -> Bounds:
     if bounds is None:
         return tuple(_assumed_bounds(symbol) for symbol in unknowns)
-    pairs = tuple(bounds) if is_vector and isinstance(bounds, (list, tuple, sp.Tuple)) else (bounds,)
+    items = as_items(bounds) if is_vector else None
+    pairs = (bounds,) if items is None else items
     if len(pairs) != len(unknowns):
         raise ProblemError(
             f"bounds must have one pair (lower, upper) for each of the {len(unknowns)} unknowns "
@@ -176,12 +178,13 @@ def _as_bounds(bounds: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.S
 def _as_pair(pair: Any, symbol: sp.Symbol, params: Sequence[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
     if pair is None:
         return _assumed_bounds(symbol)
-    if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
+    ends = as_items(pair)
+    if ends is None or len(ends) != 2:
         raise ProblemError(f"the bounds of {symbol} must be a pair (lower, upper); got {pair!r:.80}.")
     defaults = (-sp.oo, sp.oo)
     lower, upper = (
         default if end is None else as_start(end, params, f"a bound of {symbol}")
-        for end, default in zip(pair, defaults)
+        for end, default in zip(ends, defaults)
     )
     if lower is sp.nan or upper is sp.nan or (lower - upper).is_nonnegative or lower is sp.oo or upper is -sp.oo:
         raise ProblemError(f"the lower bound of {symbol} must be below the upper; got ({lower}, {upper}).")

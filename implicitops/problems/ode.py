@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
@@ -76,6 +77,11 @@ class ODE(Problem):
         Limit ``rtol*abs(x) + atol`` of the error of a step, in the states and in their forward derivatives.
     max_steps : int
         Limit of steps per solve.
+    max_step : float, optional
+        Limit of the length of a step, in units of time. What happens within a small part of it may be missed.
+    breakpoints : sequence of Expr
+        Times, expressions of the params, at which a step ends and step control starts anew: where an input peaks, say.
+        They have no other effect, and those before ``t0`` or after the last output have none at all.
     on_failure : "raise" or "nan"
         What a failed solve does outside a graph. Inside a graph it is always NaN.
 
@@ -133,6 +139,8 @@ class ODE(Problem):
     outputs: tuple[sp.Expr, ...] | None
     events: tuple[Event, ...]
     sensitivity: str
+    max_step: float | None
+    breakpoints: tuple[sp.Expr, ...]
     options: Options
 
     def __init__(
@@ -151,6 +159,8 @@ class ODE(Problem):
         rtol: float = 1e-8,
         atol: Any = 1e-10,
         max_steps: int = 100_000,
+        max_step: float | None = None,
+        breakpoints: Any = (),
         on_failure: str = "raise",
     ) -> None:
         parameters = as_parameters(params)
@@ -180,6 +190,8 @@ class ODE(Problem):
             outputs=None if outputs is None else _as_outputs(outputs, scope),
             events=_as_events(events, scope),
             sensitivity=sensitivity,
+            max_step=None if max_step is None else _as_max_step(max_step),
+            breakpoints=_as_breakpoints(breakpoints, scope),
             options=options,
         )
 
@@ -237,7 +249,8 @@ class ODE(Problem):
         return "|".join(map(sp.srepr, (*fields, events)))
 
     def _content(self) -> str:
-        return f"{self.times!r}|{self.sensitivity}|{self.options!r}"
+        steps = f"{self.max_step!r}|{sp.srepr(self.breakpoints)}"
+        return f"{self.times!r}|{self.sensitivity}|{steps}|{self.options!r}"
 
     def __repr__(self) -> str:
         rates, starts = (_abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
@@ -246,7 +259,10 @@ class ODE(Problem):
         outputs = "" if self.outputs is None else f", outputs={abbreviated(self.outputs)}"
         pairs = [f"({event.time}, {_abbreviated_mapping(*zip(*event.changes))})" for event in self.events]
         events = f", events={abbreviated(pairs)}" if pairs else ""
-        return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{time}{start}{outputs}{events})"
+        limit = "" if self.max_step is None else f", max_step={self.max_step}"
+        breakpoints = f", breakpoints={abbreviated(self.breakpoints)}" if self.breakpoints else ""
+        optional = f"{time}{start}{outputs}{events}{limit}{breakpoints}"
+        return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{optional})"
 
 
 def _abbreviated_mapping(symbols: Sequence[sp.Symbol], values: Sequence[sp.Expr]) -> str:
@@ -291,7 +307,7 @@ class _Scope(NamedTuple):
     def expression(self, value: Any, role: str) -> sp.Expr:
         """Expression of the states, the params and the time."""
         expression = as_expression(value, role)
-        _require_symbols_only(expression, role)
+        _require_symbols_only(expression, role, self.states, self.t)
         known = [*self.states, *self.params, *([] if self.t is None else [self.t])]
         if self.t is None and any(symbol.name == "t" for symbol in expression.free_symbols - set(known)):
             raise ProblemError(f"{role} contains t, which was not declared. If it is the time, pass t=t.")
@@ -300,9 +316,21 @@ class _Scope(NamedTuple):
 
     def of_parameters(self, value: Any, role: str) -> sp.Expr:
         """Expression of the params alone."""
+        if isinstance(value, sp.Basic):
+            self._require_no_state(value, role)
         expression = as_start(value, self.params, role, "not a parameter")
         _require_symbols_only(expression, role)
         return expression
+
+    def _require_no_state(self, value: sp.Basic, role: str) -> None:
+        for symbol in (*self.states, *([] if self.t is None else [self.t])):
+            if symbol in value.free_symbols:
+                kind = "the time" if symbol == self.t else "a state"
+                known = ", ".join(map(str, self.params))
+                raise ProblemError(
+                    f"{role} contains {symbol}, which is not a parameter; known are {known}. "
+                    f"It is {kind}, which has no value yet: an unknown start or time is a parameter of its own."
+                )
 
 
 def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol]) -> None:
@@ -317,13 +345,53 @@ def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol])
         )
 
 
-def _require_symbols_only(expression: sp.Expr, role: str) -> None:
+def _require_symbols_only(expression: sp.Expr, role: str, states: Sequence[sp.Symbol] = (), t: Any = None) -> None:
+    """Raise ProblemError for functions that are not given by an expression, with the way to state what is meant."""
     functions = expression.atoms(AppliedUndef, sp.Derivative)
-    if functions:
+    if not functions:
+        return
+    found = min(functions, key=str)
+    if isinstance(found, sp.Derivative):
+        way = "Solve the equations for the rates, and write each state as a Symbol, x instead of x(t)."
+        raise ProblemError(f"{role} contains {found}. {way}")
+    name, arguments = found.func.__name__, found.args
+    is_of_time = len(arguments) == 1 and (arguments[0] == t or (t is None and str(arguments[0]) == "t"))
+    named = next((state for state in states if state.name == name), None)
+    if named is not None and is_of_time:
+        raise ProblemError(f"{role} contains {found}. Write each state as a Symbol, {named} instead of {found}.")
+    if named is not None:
         raise ProblemError(
-            f"{role} contains {min(functions, key=str)}. Write each state as a Symbol, x instead of x(t), and each "
-            "function as an expression."
+            f"{role} contains {found}, the state {named} at another time: delays are not supported. A distributed "
+            "delay of mean tau is a chain of n further states, each with the rate n/tau*(previous - own), whose last "
+            "one takes the place of the delayed state (the linear chain trick); many come near to one fixed delay."
         )
+    raise ProblemError(
+        f"{role} contains {found}, and nothing says what {name} is: a function that is not given by an expression, "
+        "such as a table, is not supported. Write data as sympy.interpolating_spline(degree, t, times, values) or as a "
+        "Piecewise of them, a measured law as an expression with parameters."
+    )
+
+
+def _as_event_time(value: Any, scope: _Scope) -> sp.Expr:
+    """Time of an event, or ProblemError that says what to do about one that a state triggers."""
+    is_condition = isinstance(value, (sp.core.relational.Relational, sp.logic.boolalg.BooleanFunction))
+    symbols = value.free_symbols if isinstance(value, sp.Basic) else set()
+    triggers = [state for state in scope.states if state in symbols]
+    if triggers:
+        raise ProblemError(
+            f"the event at {value} depends on the state {triggers[0]}: events when a state reaches a threshold are not "
+            "supported, the time of an event is an expression of the params. Where the rates change at the threshold, "
+            f"state that as a condition in the rhs, Piecewise((..., {triggers[0]} > threshold), ...): its values are "
+            "found, and its derivatives too where the pieces meet."
+        )
+    if scope.t is not None and scope.t in symbols:
+        raise ProblemError(
+            f"the time of an event must be an expression of the params alone; got {value}, which contains the time "
+            f"{scope.t}. Write the time itself: (tau, {{...}}) for what happens at {scope.t} = tau."
+        )
+    if is_condition:
+        raise ProblemError(f"the time of an event must be an expression of the params; got the condition {value}.")
+    return scope.of_parameters(value, "the time of an event")
 
 
 def _as_rate(value: Any, state: sp.Symbol, scope: _Scope) -> sp.Expr:
@@ -353,7 +421,7 @@ def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
         pair = (event.time, dict(event.changes)) if isinstance(event, Event) else event
         if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
             raise ProblemError(f"{form}; one of them is {event!r:.200}.")
-        time = scope.of_parameters(pair[0], "the time of an event")
+        time = _as_event_time(pair[0], scope)
         role = f"the event at {time}"
         changes = _as_mapping(pair[1], f"what changes in {role}", "its new value")
         unknown = [x for x in changes if x not in scope.states]
@@ -364,3 +432,23 @@ def _as_events(events: Any, scope: _Scope) -> tuple[Event, ...]:
         values = ((x, scope.expression(changes[x], role)) for x in scope.states if x in changes)
         checked.append(Event(time, tuple(values)))
     return tuple(checked)
+
+
+def _as_max_step(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating, sp.Number)):
+        raise ProblemError(
+            f"max_step, the longest step, must be a number, a length of time; got {value!r:.200} of type "
+            f"{type(value).__name__}. What depends on parameters is stated as breakpoints=."
+        )
+    if not 0 < float(value) < float("inf"):
+        raise ProblemError(f"max_step must be positive and finite; got {value}. Leave it out for steps of any length.")
+    return float(value)
+
+
+def _as_breakpoints(breakpoints: Any, scope: _Scope) -> tuple[sp.Expr, ...]:
+    is_vector = isinstance(breakpoints, np.ndarray) and breakpoints.ndim == 1
+    if not is_vector and not isinstance(breakpoints, (list, tuple, sp.Tuple)):
+        raise ProblemError(
+            f"breakpoints must be a sequence of times, numbers or expressions of the params; got {breakpoints!r:.200}."
+        )
+    return tuple(scope.of_parameters(time, "a break point") for time in breakpoints)

@@ -13,6 +13,7 @@ from implicitops.problems.validation import (
     abbreviated,
     as_expression,
     as_guess,
+    as_items,
     as_start,
     as_unknowns,
     require_well_posed,
@@ -38,7 +39,8 @@ class Root(ProblemWithUnknowns):
         Expressions of the parameters (``oo`` allowed) between which the residual changes sign. The iteration
         never leaves it.
     guess : Expr, or a sequence of n, optional for a scalar unknown
-        Start of a damped Newton iteration, when no bracket is known. Of several roots it selects the one that
+        Start of a damped Newton iteration, when no bracket is known; with a bracket, in which it must lie, the first
+        iterate. Of several roots it selects the one that
         Newton's method reaches from it; it has no influence on the derivative. With neither, the solver searches
         for a sign change where the unknown's SymPy assumptions allow one: (0, oo) for ``positive=True``, the real
         line without assumptions. Iterates never leave that domain.
@@ -113,8 +115,6 @@ class Root(ProblemWithUnknowns):
         residuals = _as_residuals(residual, unknowns)
         flat = [s for item in parameters for s in (item if isinstance(item, tuple) else (item,))]
         require_well_posed(residuals, unknowns, flat)
-        if bracket is not None and guess is not None:
-            raise ProblemError("give a bracket or a guess, not both: with a bracket no guess is needed.")
         if is_vector and bracket is not None:
             raise ProblemError("a system has no bracket: give guess=, one expression for each unknown.")
         if is_vector and guess is None:
@@ -137,23 +137,25 @@ class Root(ProblemWithUnknowns):
 
         Parameters
         ----------
-        guess : array-like (...)
-        bracket : pair of array-likes (...)
+        guess : array-like or symbolic variable (...), or (..., n) for a system
+        bracket : pair of array-likes or symbolic variables (...)
 
         Returns
         -------
-        problem : Root, with the placeholder 0 as guess or (-oo, oo) as bracket
-        arguments : lower and upper end, and the guess if that was given
+        problem : Root, with Symbols that stand for the start values
+        arguments : lower and upper end, then the guess, if they were given
         """
-        if (guess is None) == (bracket is None):
-            raise ArgumentError("give guess= or bracket=, one of the two and not None.")
-        if guess is not None:
-            return self.replaced(guess=(sp.S.Zero,) * len(self.unknowns), bracket=None), self.guess_arguments(guess)
-        if self.is_vector:
-            raise ArgumentError("a system has no bracket: give guess=.")
-        if isinstance(bracket, (str, bytes)) or not hasattr(bracket, "__len__") or len(bracket) != 2:
-            raise ArgumentError(f"bracket must be a pair (lower, upper); got {bracket!r:.80}.")
-        return self.replaced(guess=None, bracket=(-sp.oo, sp.oo)), tuple(bracket)
+        if guess is None and bracket is None:
+            raise ArgumentError("guess= and bracket= are both None. Give one of them, or leave both out.")
+        ends = None
+        if bracket is not None:
+            if self.is_vector:
+                raise ArgumentError("a system has no bracket: give guess=.")
+            ends = None if isinstance(bracket, (str, bytes)) else as_items(bracket)
+            if ends is None or len(ends) != 2:
+                raise ArgumentError(f"bracket must be a pair (lower, upper); got {bracket!r:.80}.")
+        problem = self._with_placeholders(guess=guess is not None, bracket=bracket is not None)
+        return problem, self._start_arguments(guess, ends)
 
     def _equation(self) -> str:
         return "|".join([*map(sp.srepr, (self.residuals, self.unknowns, self.params)), str(self.is_vector)])
@@ -167,7 +169,7 @@ class Root(ProblemWithUnknowns):
             residuals, unknowns = abbreviated(self.residuals), abbreviated(self.unknowns)
         start = f", bracket={self.bracket}" if self.bracket else ""
         if self.guess is not None:
-            start = f", guess={abbreviated(self.guess) if self.is_vector else self.guess[0]}"
+            start += f", guess={abbreviated(self.guess) if self.is_vector else self.guess[0]}"
         return f"Root({residuals}, {unknowns}, {abbreviated(self.params)}{start})"
 
 
@@ -184,9 +186,10 @@ def _as_residuals(residual: Any, unknowns: Sequence[sp.Symbol]) -> tuple[sp.Expr
 
 
 def _as_bracket(bracket: Any, params: Sequence[sp.Symbol]) -> tuple[sp.Expr, sp.Expr]:
-    if isinstance(bracket, (str, bytes)) or not isinstance(bracket, Sequence) or len(bracket) != 2:
+    ends = None if isinstance(bracket, (str, bytes)) else as_items(bracket)
+    if ends is None or len(ends) != 2:
         raise ProblemError(f"bracket must be a pair (lower, upper); got {bracket!r}.")
-    lower, upper = (as_start(end, params, "an end of the bracket") for end in bracket)
+    lower, upper = (as_start(end, params, "an end of the bracket") for end in ends)
     if lower == upper:
         raise ProblemError(f"the ends of the bracket are equal ({lower}). Give two different ends.")
     return lower, upper

@@ -7,8 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
+from implicitops.real_arrays import is_missing_somewhere
 from implicitops.status import ProblemError
 
 
@@ -46,6 +48,8 @@ def as_expression(value: Any, role: str) -> sp.Expr:
             f"{role} must be a SymPy expression; got the string {value!r}. "
             "Build it from Symbols, or parse it yourself with sympy.sympify."
         )
+    if isinstance(value, np.ma.MaskedArray):
+        raise ProblemError(f"{role} must be a SymPy expression; got {value!r:.80}, which is masked: it has no value.")
     if isinstance(value, sp.Equality):
         return as_expression(value.lhs - value.rhs, role)
     try:
@@ -110,15 +114,23 @@ def as_guess(
     guess: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol], is_vector: bool
 ) -> tuple[sp.Expr, ...]:
     """One start expression for each unknown."""
-    items = tuple(guess) if isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)) else (guess,)
-    if not is_vector and not isinstance(guess, (list, tuple, sp.Tuple, sp.MatrixBase)):
+    items = as_items(guess)
+    if not is_vector and items is None:
         return (as_start(guess, params, "guess"),)
-    if len(items) != len(unknowns) or not is_vector:
+    if items is None or len(items) != len(unknowns) or not is_vector:
         raise ProblemError(
             f"guess must have one expression for each of the {len(unknowns)} unknowns "
-            f"{', '.join(map(str, unknowns))}; got {len(items)}: {guess}."
+            f"{', '.join(map(str, unknowns))}; got {1 if items is None else len(items)}: {guess}."
         )
     return tuple(as_start(item, params, "guess") for item in items)
+
+
+def as_items(value: Any) -> tuple[Any, ...] | None:
+    """Items of what lists expressions or numbers: a sequence, a SymPy matrix, an array with one axis; else None."""
+    if isinstance(value, (list, tuple, sp.Tuple, sp.MatrixBase)):
+        return tuple(value)
+    is_array = getattr(value, "ndim", 0) >= 1 and hasattr(value, "tolist")
+    return tuple(value.tolist()) if is_array else None
 
 
 def domain_of(symbol: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
@@ -158,6 +170,8 @@ def as_times(times: Any) -> tuple[float, ...]:
         or getattr(times, "ndim", 1) != 1
     ):
         raise ProblemError(f"times must be a flat sequence of numbers; got {times!r:.200}.")
+    if is_missing_somewhere(times):
+        raise ProblemError(f"times has masked or missing entries, which are no times: {times!r:.200}. Leave them out.")
     values = tuple(_as_time(value) for value in times)
     if not values:
         raise ProblemError("times is empty. Give at least one output time, or leave it out and give times= with calls.")

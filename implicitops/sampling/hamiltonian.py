@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from implicitops.sampling.compiled_function import compiled
 from implicitops.sampling.recording import recorded
 
 tfd = tfp.distributions
@@ -108,7 +109,7 @@ class HamiltonianChains:
         self.target_accept = target_accept
         self.max_treedepth = max_treedepth
         self.path_length = path_length
-        self._compiled = tf.function(self._steps, jit_compile=True, autograph=False)
+        self._compiled = compiled(self._steps)
 
     def advance(
         self,

@@ -13,6 +13,7 @@ from theano.graph.optdb import Query
 from theano.link.basic import Container, PerformLinker
 from theano.link.utils import map_storage
 
+from implicitops.sampling.compiled_function import compiled
 from implicitops.sampling.translation import translate
 from implicitops.status import ImplicitopsError
 
@@ -74,7 +75,7 @@ def _runner(
     """Function that reads one storage and writes the other."""
     unique = list(dict.fromkeys(inputs))
     translated = translate(unique, outputs)
-    function = tf.function(translated, autograph=False, jit_compile=jit_compile)
+    function = compiled(translated) if jit_compile else tf.function(translated, autograph=False)
     sources = [input_storage[inputs.index(v)] for v in unique]
     process = os.getpid()
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from pymc3.step_methods.metropolis import tune
 
+from implicitops.sampling.compiled_function import compiled
 from implicitops.sampling.recording import recorded
 
 #: Steps between two changes of the proposals' scale, as in PyMC3.
@@ -65,7 +66,7 @@ class MetropolisChains:
         self.dtype = tf.as_dtype(dtype)
         self.capacity = capacity
         self.masks = np.repeat(np.eye(len(shapes)), [math.prod(s) for s in shapes], axis=1).astype(dtype)
-        self._compiled = tf.function(self._steps, jit_compile=True, autograph=False)
+        self._compiled = compiled(self._steps)
 
     def advance(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from implicitops.sampling import penalty
+from implicitops.sampling.compiled_function import compiled
 from implicitops.sampling.free_variables import FreeVariables
 from implicitops.sampling.translation import TranslationError, translate
 
@@ -88,7 +89,7 @@ class TensorFlowDensity(FlatFunction):
 
     def __init__(self, model: Any, free: FreeVariables) -> None:
         super().__init__(model, free, [model.logpt])
-        self._compiled = tf.function(self._value_and_gradient, jit_compile=True, autograph=False)
+        self._compiled = compiled(self._value_and_gradient)
 
     def log_density(self, vectors: Any, shared: Sequence[Any]) -> Any:
         """Log density at each of several vectors; -inf where it is undefined, which every sampler rejects.

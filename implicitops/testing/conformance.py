@@ -362,6 +362,24 @@ def check_other_numbers_of_times(backend: Backend, case: ClosedForm) -> None:
     assert not any(np.any(g) for g in pulled)
 
 
+def check_start_values_have_no_derivative(backend: Backend, case: ClosedForm) -> None:
+    """A guess that is given with the call, a variable like the parameters, has the derivative zero, not none."""
+    problem = case.problem
+    if "guess" not in problem.start_names:
+        return
+    arguments = case.same_batch(5)
+    expected = case.value(arguments)
+    everything = [*arguments, 1.01 * expected]
+    f = backend(lambda *values: problem(*values[:-1], guess=values[-1]), everything)
+    np.testing.assert_allclose(f.value(everything), expected, rtol=case.rtol, atol=case.atol)
+    *pulled, of_guess = f.vjp(everything, case.cotangent(expected))
+    for ours, true in zip(pulled, case.vjp(arguments, case.cotangent(expected))):
+        np.testing.assert_allclose(ours, true, rtol=case.rtol, atol=case.rtol)
+    assert np.array_equal(of_guess, np.zeros_like(expected))
+    pushed = f.jvp(everything, [*map(np.zeros_like, arguments), np.ones_like(expected)])
+    assert np.array_equal(pushed, np.zeros_like(expected))
+
+
 def check_pickled_problem_is_the_same(backend: Backend, case: ClosedForm) -> None:
     """A problem that was pickled has bit for bit the values and gradients of the original."""
     arguments = case.same_batch(5)
@@ -381,5 +399,6 @@ CHECKS: tuple[Callable[[Backend, ClosedForm], None], ...] = (
     check_failure_is_nan_for_its_element_alone,
     check_large_batch_equals_its_parts,
     check_other_numbers_of_times,
+    check_start_values_have_no_derivative,
     check_pickled_problem_is_the_same,
 )

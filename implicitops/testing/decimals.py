@@ -16,6 +16,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.functions import MPMATH
+
 #: These powers print as square roots.
 _HALVES = (sp.Rational(1, 2), sp.Rational(-1, 2))
 
@@ -120,6 +122,7 @@ def _functions() -> dict[str, Any]:
         "sin": _sine,
         "cos": _cosine,
     }
+    wrapped.update({name: _through_mpmath(reference) for name, reference in MPMATH[0].items()})
     functions = {**wrapped, **{name: _elementwise(function) for name, function in own.items()}, "mpf": Decimal}
     functions["half_power"] = lambda base, twice: functions["sqrt"](base) ** twice
     return functions

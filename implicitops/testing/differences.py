@@ -1,7 +1,7 @@
 """Derivatives of functions from their values: in high precision, and in double precision with an error bar.
 
-Central differences with 120 digits and steps of 1e-30 are derivatives to some 50 digits; in double precision
-Ridders' extrapolation says how far it can be trusted. Nothing here knows what is differentiated.
+Central differences with 120 digits and steps of 1e-30 are derivatives to some 50 digits; extrapolated ones in double
+precision say how far they can be trusted. Nothing here knows what is differentiated.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import mpmath
 import numpy as np
+
+from implicitops.kernels.differences import Differences, differentiate
 
 #: Steps of the high-precision differences, relative to the variable: the truncation error is of its square.
 STEP = mpmath.mpf(10) ** -30
@@ -120,60 +122,13 @@ def _require_smooth(
             raise KinkError(f"variable {k} is at a kink: the derivative is {one_sided}")
 
 
-def ridders(function: Callable[[float], np.ndarray], step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Derivative at 0 of a vector function of one real variable, and an error bar.
-
-    Central differences with shrinking steps, extrapolated to step 0 (C. J. F. Ridders, Accurate computation of
-    F'(x) and F'(x) F''(x), Advances in Engineering Software 4, 1982). The error bar is the larger of the two
-    differences to the neighbouring extrapolations; the best entry of the tableau is chosen per component, and
-    none after the extrapolation has become worse, where a lucky agreement would be noise.
-
-    Parameters
-    ----------
-    function : callable (float) returning ndarray (m,)
-    step : float, first and largest step
-
-    Returns
-    -------
-    derivative, error : ndarrays (m,)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from implicitops.testing.differences import ridders
-    >>> derivative, error = ridders(lambda t: np.array([np.exp(t)]), 0.1)
-    >>> bool(abs(derivative[0] - 1) <= error[0] < 1e-9)
-    True
-    """
-    shrink, n_rows = 1.6, 12
-    previous: list[np.ndarray] = []
-    best = error = settled = np.empty(0)
-    for row in range(n_rows):
-        h = step / shrink**row
-        current = [(function(h) - function(-h)) / (2 * h)]
-        if row == 0:
-            best, error = current[0], np.full(current[0].shape, np.inf)
-            settled = np.zeros(current[0].shape, dtype=bool)
-        factor = shrink**2
-        for column in range(1, row + 1):
-            current.append((factor * current[column - 1] - previous[column - 1]) / (factor - 1))
-            factor *= shrink**2
-            estimate = np.maximum(
-                abs(current[column] - current[column - 1]), abs(current[column] - previous[column - 1])
-            )
-            better = (estimate < error) & ~settled
-            best = np.where(better, current[column], best)
-            error = np.where(better, estimate, error)
-        if row > 1:
-            settled = settled | (abs(current[-1] - previous[-1]) > 2 * error)
-        previous = current
-    return best, error
-
-
 def extrapolated_derivatives(
     function: Callable[[np.ndarray], np.ndarray], point: np.ndarray, order: int
 ) -> tuple[np.ndarray, ...]:
-    """Jacobian and Hessian of a double-precision function with error bars, by :func:`ridders`.
+    """Jacobian and Hessian of a double-precision function with error bars.
+
+    They are those of :mod:`implicitops.kernels.differences`, at steps that follow from the function's own scale; the
+    Hessian is that of the Jacobian. Where the function raises it has no value.
 
     Parameters
     ----------
@@ -184,21 +139,53 @@ def extrapolated_derivatives(
     Returns
     -------
     jacobian, its error (m, p), and for order 2 hessian, its error (m, p, p)
+
+    Raises
+    ------
+    KinkError : differences do not settle on a derivative
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from implicitops.testing.differences import extrapolated_derivatives
+    >>> derivative, error = extrapolated_derivatives(np.exp, np.array([1.0]), 1)
+    >>> bool(abs(derivative[0, 0] - np.e) <= error[0, 0] < 1e-9)
+    True
     """
-    p = len(point)
-    steps = np.where(point != 0, 0.05 * abs(point), 0.05)
-    unit = np.eye(p)
-    columns = [ridders(lambda t, k=k: function(point + t * unit[k]), steps[k]) for k in range(p)]  # type: ignore[misc]
-    jacobian, error = (np.stack([c[i] for c in columns], axis=-1) for i in range(2))
+    centre = np.asarray(function(point), dtype=np.float64)
+    m, p = len(centre), len(point)
+
+    def values(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.array([_values_or_nan(function, there, m) for there in points])
+
+    def jacobians(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return differentiate(values, points, np.arange(len(points)), m, "richardson").jacobian.reshape(-1, m * p)
+
+    here = np.zeros(1, dtype=int)
+    first = differentiate(values, point[None], here, m, "richardson", centre[None])
+    _require_settled(first, point)
     if order == 1:
-        return jacobian, error
-    m = jacobian.shape[0]
-    hessian, hessian_error = np.empty((m, p, p)), np.empty((m, p, p))
-    for j in range(p):
-        for k in range(j + 1):
-            inner = lambda t, j=j, k=k: ridders(lambda s: function(point + s * unit[j] + t * unit[k]), steps[j])[0]  # noqa: E731
-            value, bar = ridders(inner, steps[k])
-            noise = np.max(abs(error[:, j])) / steps[k] * 10
-            hessian[:, j, k] = hessian[:, k, j] = value
-            hessian_error[:, j, k] = hessian_error[:, k, j] = bar + noise
-    return jacobian, error, hessian, hessian_error
+        return first.jacobian[0], first.error[0]
+    second = differentiate(jacobians, point[None], here, m * p, "richardson")
+    _require_settled(second, point)
+    hessian, error = second.jacobian[0].reshape(m, p, p), second.error[0].reshape(m, p, p)
+    # Two ways to each mixed derivative; that with the smaller error bar is taken.
+    other, its_error = hessian.swapaxes(1, 2), error.swapaxes(1, 2)
+    hessian, error = np.where(its_error < error, other, hessian), np.minimum(error, its_error)
+    return first.jacobian[0], first.error[0], hessian, error
+
+
+def _values_or_nan(function: Callable[[np.ndarray], np.ndarray], there: np.ndarray, m: int) -> np.ndarray:
+    try:
+        return np.asarray(function(there), dtype=np.float64)
+    except (ArithmeticError, ValueError):
+        return np.full(m, np.nan)
+
+
+def _require_settled(found: Differences, point: np.ndarray) -> None:
+    """Raise KinkError for differences that are no derivative."""
+    for _, i, j in np.argwhere(~found.trusted):
+        raise KinkError(
+            f"differences by variable {j} at {point[j]:.17g} give {found.jacobian[0, i, j]:.6g} with an error of "
+            f"{found.error[0, i, j]:.2g}: the function is not smooth there, or too noisy"
+        )

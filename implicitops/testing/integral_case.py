@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.functions import MPMATH
 from implicitops.testing.differences import digits_for, precise_derivatives
 
 #: What the tags mean.
@@ -162,7 +163,7 @@ def _reference(case: IntegralCase, point: tuple[float, ...], order: int) -> Inte
 
 
 def _as_function(exact: Any, params: tuple[sp.Symbol, ...]) -> Exact:
-    return exact if callable(exact) else sp.lambdify(params, exact, modules="mpmath")
+    return exact if callable(exact) else sp.lambdify(params, exact, MPMATH)
 
 
 def _as_sequence(values: Any) -> Sequence[Any]:

@@ -15,6 +15,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen import differentiate
+from implicitops.codegen.functions import MPMATH
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
 from implicitops.testing.differences import STEP, digits_for, precise_derivatives
@@ -92,7 +94,7 @@ class RootReference:
         named = (problem.unknown, *problem.parameter_symbols)
         self.symbols = tuple(sp.Dummy(s.name, real=True, positive=s.is_positive) for s in named)
         self.residual = problem.residuals[0].xreplace(dict(zip(named, self.symbols)))
-        self._evaluate = sp.lambdify(self.symbols, self.residual, "mpmath")
+        self._evaluate = sp.lambdify(self.symbols, self.residual, MPMATH)
 
     def at(self, parameters: Sequence[float], near: float, order: int = 1) -> ReferencePoint:
         """Reference at one parameter set, for the root next to a solution in double precision.
@@ -251,17 +253,17 @@ class RootReference:
         x, *parameters = self.symbols
         p = len(parameters)
         first, second = np.empty((1, p), dtype=object), np.empty((1, p, p), dtype=object)
-        slope = sp.diff(self.residual, x)
+        slope = differentiate(self.residual, x)
         for j, q in enumerate(parameters):
-            first[0, j] = (-sp.diff(self.residual, q) / slope,)
+            first[0, j] = (-differentiate(self.residual, q) / slope,)
         for j, q in enumerate(parameters):
             for k, r in enumerate(parameters):
                 s_j, s_k = first[0, j][0], first[0, k][0]
                 second[0, j, k] = (
-                    -sp.diff(self.residual, q, r) / slope,
-                    -sp.diff(slope, r) * s_j / slope,
-                    -sp.diff(slope, q) * s_k / slope,
-                    -sp.diff(slope, x) * s_j * s_k / slope,
+                    -differentiate(differentiate(self.residual, q), r) / slope,
+                    -differentiate(slope, r) * s_j / slope,
+                    -differentiate(slope, q) * s_k / slope,
+                    -differentiate(slope, x) * s_j * s_k / slope,
                 )
         return first, second
 

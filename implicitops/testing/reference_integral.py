@@ -15,6 +15,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.functions import MPMATH
 from implicitops.problems.integral import Integral
 from implicitops.testing.differences import digits_for, precise_derivatives
 from implicitops.testing.reference import NoReferenceError, Reference, ReferencePoint, reference_of, within_tolerances
@@ -73,7 +74,7 @@ class QuadratureReference:
         finite = [limit for limit in self.limits if not limit.is_infinite] or [sp.S.Zero]
         stated = [point.xreplace(names) for point in problem.breakpoints]
         self.points = list(dict.fromkeys([*finite, *stated, *_found_points(self.integrands, x)]))
-        self._point_values = sp.lambdify(self.symbols[1:], self.points, "mpmath")
+        self._point_values = sp.lambdify(self.symbols[1:], self.points, MPMATH)
         self._at_distance: Callable[[int], Any] = cache(self._make_at_distance)
 
     def at(self, variables: Sequence[float], near: Any = None, order: int = 1) -> ReferencePoint:
@@ -123,7 +124,7 @@ class QuadratureReference:
         """Integrands as functions of the distance to a point and the parameters."""
         distance = sp.Dummy("distance", real=True)
         moved = [e.xreplace({self.symbols[0]: self.points[position] + distance}) for e in self.integrands]
-        return sp.lambdify((distance, *self.symbols[1:]), moved, [_GUARDED, "mpmath"])
+        return sp.lambdify((distance, *self.symbols[1:]), moved, [_GUARDED, *MPMATH])
 
     def _term(self, stretch: tuple[int | None, int | None, int], t: Any, point: Sequence[Any]) -> np.ndarray:
         """What one node of the trapezoidal rule contributes, per unit of its step."""

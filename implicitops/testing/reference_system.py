@@ -14,6 +14,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.functions import MPMATH
 from implicitops.problems.base import ProblemWithUnknowns
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
@@ -54,7 +55,7 @@ class SystemReference:
         self.n = len(problem.unknowns)
         self.shapes = problem.parameter_shapes
         self.residuals = [sp.sympify(r).xreplace(dict(zip(named, self.symbols))) for r in residuals]
-        self._evaluate = sp.lambdify(self.symbols, self.residuals, "mpmath")
+        self._evaluate = sp.lambdify(self.symbols, self.residuals, MPMATH)
 
     def at(self, parameters: Sequence[float], near: Any, order: int = 1) -> ReferencePoint:
         """Reference at one parameter set, for the solution next to one in double precision.

@@ -21,6 +21,8 @@ from typing import Any
 import mpmath
 import sympy as sp
 
+from implicitops.codegen.functions import MPMATH
+
 UNIT = mpmath.mpf(2) ** -53
 #: Relative step of the central differences by which the derivative of a single function is found.
 _STEP = mpmath.mpf(10) ** -25
@@ -108,13 +110,13 @@ def _function(node: sp.Expr, parts: list[Bounded]) -> Bounded:
 @lru_cache(maxsize=512)
 def _function_of_mpf(function: Any, n_arguments: int) -> Any:
     dummies = sp.symbols(f"a:{n_arguments}", real=True)
-    return sp.lambdify(dummies, function(*dummies), "mpmath")
+    return sp.lambdify(dummies, function(*dummies), MPMATH)
 
 
 def _active_branch(node: sp.Piecewise, memo: dict[Any, Bounded]) -> sp.Expr:
     symbols = sorted(node.free_symbols, key=str)
     point = [memo[s][0] for s in symbols]
     for expression, condition in node.args:
-        if condition == True or sp.lambdify(symbols, condition, "mpmath")(*point):  # noqa: E712
+        if condition == True or sp.lambdify(symbols, condition, MPMATH)(*point):  # noqa: E712
             return expression
     return sp.nan

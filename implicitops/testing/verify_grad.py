@@ -13,6 +13,7 @@ from implicitops.backends.failures import unrecorded
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
+from implicitops.problems.reasons import reason as why
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 from implicitops.testing import (
@@ -175,7 +176,7 @@ def _problem_checks(
     for i, status in enumerate(np.ravel(solution.status)):
         where = ", ".join(f"{name}={a[i].tolist()!r}" for name, a in zip(problem.argument_names, arguments))
         if not solution.converged[i]:
-            reason = f"no solution: {status.value} ({status!r})"
+            reason = f"no solution: {why(problem, status)} ({status!r})"
             checks.append(Check(f"solver at point {i}", False, where=where, reason=reason, solver_failure=True))
             continue
         found = _reference_or_check(partial(truth.at, list(rows[i]), solution.value[i], order), f"point {i}", where)

@@ -91,18 +91,6 @@ class TestKinds:
     def test_single_precision_is_widened_before_the_solve(self):
         assert SQUARE_ROOT(np.float32(0.1)) == SQUARE_ROOT(float(np.float32(0.1)))
 
-    @pytest.mark.parametrize(
-        "argument",
-        [1j, np.array([1 + 0j]), "2.0", np.array(["2"]), None, {}, object(), np.array([1.0, None], dtype=object)],
-    )
-    def test_what_is_not_a_real_number_is_refused(self, argument):
-        with pytest.raises(ArgumentError, match=r"p must be real numbers; got dtype .* Convert it to float64 first"):
-            SQUARE_ROOT(argument)
-
-    def test_ragged_list_is_refused(self):
-        with pytest.raises(ArgumentError, match="p must be"):
-            SQUARE_ROOT(np.array([[1.0], [1.0, 2.0]], dtype=object))
-
     def test_memory_layout_does_not_matter(self):
         values = np.arange(1.0, 25.0).reshape(4, 6)
         expected = SQUARE_ROOT(values)
@@ -162,14 +150,14 @@ class TestNames:
             SCALED(1.0, 2.0, p=1.0)
 
     def test_batches_that_do_not_broadcast(self):
-        with pytest.raises(ArgumentError, match=r"must broadcast; got p \(3,\), q \(2,\)"):
+        with pytest.raises(ArgumentError, match=r"must broadcast; got p of shape \(3,\), q of shape \(2,\)"):
             SCALED(np.ones(3), np.ones(2))
-        with pytest.raises(ArgumentError, match=r"must broadcast; got c \(2,\), p \(4,\)"):
+        with pytest.raises(ArgumentError, match=r"got c of shape \(2, 3\) with the batch shape \(2,\), p of"):
             CUBIC(np.ones((2, 3)), np.ones(4))
 
     @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (4,), (0,)])
     def test_vector_parameter_of_the_wrong_length(self, shape):
-        with pytest.raises(ArgumentError, match="c is a vector parameter: its last axis must have length 3; got shape"):
+        with pytest.raises(ArgumentError, match="c: the last axis must have length 3; got shape"):
             CUBIC(np.ones(shape), 1.0)
 
     @pytest.mark.parametrize("derivatives", [3, -1, True, "1", None, 1.5])
@@ -255,9 +243,10 @@ class TestStartOverrides:
         assert np.allclose(plain.jacobian, other.jacobian, rtol=1e-15)
         assert np.allclose(plain.hessian, other.hessian, rtol=1e-15)
 
-    def test_both_at_once(self):
-        with pytest.raises(ArgumentError, match="give guess= or bracket=, one of the two"):
-            self.TWO.solve(4.0, guess=1.0, bracket=(0, 3))
+    def test_guess_and_bracket_start_inside_the_bracket(self):
+        assert self.TWO.solve(4.0, guess=1.0, bracket=(0, 3)).value == 2.0
+        assert self.TWO(4.0, guess=-1.0, bracket=(-3, 0)) == -2.0
+        assert self.TWO.solve(4.0, guess=-1.0, bracket=(0, 3), throw=False).status is Status.INVALID_GUESS
 
     @pytest.mark.parametrize("bracket", [1.0, (0,), (0, 1, 2), "01"])
     def test_bracket_that_is_no_pair(self, bracket):
@@ -265,14 +254,14 @@ class TestStartOverrides:
             self.TWO.solve(4.0, bracket=bracket)
 
     def test_none_is_no_start(self):
-        with pytest.raises(ArgumentError, match="not None"):
+        with pytest.raises(ArgumentError, match="both None"):
             self.TWO.solve(4.0, guess=None)
 
     @pytest.mark.parametrize(
         ("start", "status"),
         [
-            ({"guess": np.nan}, Status.INVALID_INPUT),
-            ({"guess": np.inf}, Status.INVALID_INPUT),
+            ({"guess": np.nan}, Status.INVALID_GUESS),
+            ({"guess": np.inf}, Status.INVALID_GUESS),
             ({"bracket": (np.nan, 1.0)}, Status.INVALID_BRACKET),
             ({"bracket": (1.0, 1.0)}, Status.INVALID_BRACKET),
             ({"bracket": (np.inf, np.inf)}, Status.INVALID_BRACKET),
@@ -288,9 +277,20 @@ class TestStartOverrides:
         with pytest.raises(ArgumentError, match="must broadcast"):
             self.TWO.solve(np.ones(3), guess=np.ones(2))
 
-    def test_call_takes_no_start(self):
-        with pytest.raises(ArgumentError, match="unknown keyword 'guess'"):
-            self.TWO(4.0, guess=1.0)
+    def test_call_takes_start_values(self):
+        assert self.TWO(4.0, guess=-1.0) == -2.0
+        assert self.TWO(4.0, bracket=(-9.0, 0.0)) == -2.0
+        assert np.array_equal(self.TWO([4.0, 9.0], guess=[-1.0, 1.0]), [-2.0, 3.0])
+        with pytest.raises(SolveError, match="guess=nan: the guess is not a finite number"):
+            self.TWO(4.0, guess=np.nan)
+
+    def test_misspelt_start_value_is_answered_with_the_names(self):
+        with pytest.raises(ArgumentError, match=r"start values guess, bracket\. Did you mean 'guess'"):
+            self.TWO(4.0, gues=1.0)
+
+    def test_parameter_that_is_called_guess_stays_a_parameter(self):
+        guess = sp.Symbol("guess")
+        assert iop.Root(x**2 - guess, x, [guess], bracket=(0, 1 + guess))(guess=4.0) == 2.0
 
 
 class TestExactness:

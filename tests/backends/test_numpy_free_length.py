@@ -54,7 +54,9 @@ class TestShapes:
         solution = decays.problem().solve(np.full(batch, 0.3), START, 0.1, times=TIMES, derivatives=derivatives)
         assert solution.value.shape == (*batch, 3, 2)
         assert np.shape(solution.status) == batch
-        assert solution.error_estimate is None
+        estimates = (solution.error_estimate, solution.jacobian_error, solution.hessian_error)
+        found = (solution.value if derivatives else None, solution.jacobian, solution.hessian)
+        assert [np.shape(e) for e in estimates] == [np.shape(f) for f in found]
         first, second = ((*batch, 3, 2, *(4,) * k) for k in (1, 2))
         assert (None if solution.jacobian is None else solution.jacobian.shape) == (first if derivatives else None)
         assert (None if solution.hessian is None else solution.hessian.shape) == (second if derivatives > 1 else None)
@@ -134,13 +136,13 @@ class TestKernel:
         kernel = kernel_of(Solve(decays.problem(), 1))
         assert kernel.is_free
         assert kernel.input_sizes == (1, 2, 1, -1)
-        assert kernel.output_sizes == (-2, -10, 0, 0)
+        assert kernel.output_sizes == (-2, -10, 0, -2, -10, 0)
         three = kernel.with_length(3)
         assert three.input_sizes == (1, 2, 1, 3)
-        assert three.output_sizes == (6, 30, 0, 0)
+        assert three.output_sizes == (6, 30, 0, 6, 30, 0)
         assert three is kernel.with_length(3)
         assert three is three.with_length(None)
-        assert kernel.with_length(0).output_sizes == (0, 0, 0, 0)
+        assert kernel.with_length(0).output_sizes == (0, 0, 0, 0, 0, 0)
 
     def test_resolved_kernels_are_bounded(self, decays):
         kernel = kernel_of(Solve(decays.problem()))

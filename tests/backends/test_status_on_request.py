@@ -191,22 +191,6 @@ def test_status_of_large_batches_that_run_on_threads(tf, way):
     np.testing.assert_array_equal(code, ROOT.solve(v, throw=False).status_code)
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
-def test_status_where_xla_has_no_custom_call(tf, monkeypatch):
-    """Loops of TensorFlow's own operations tell less apart: the kind of failure that they see."""
-    from implicitops.backends import tensorflow_xla
-
-    monkeypatch.setattr(tensorflow_xla, "registered", lambda: False)
-    v = tf.constant([4.0, -0.5, np.nan], tf.float64)
-    for problem, failed in (
-        (ROOT, Status.NO_SIGN_CHANGE),
-        (iop.Root([x**2 - p], [x], [p], guess=[1]), Status.MAX_STEPS),
-    ):
-        value, code = tf.function(problem.op("tensorflow", status=True), jit_compile=True)(v)
-        np.testing.assert_array_equal(np.isnan(np.reshape(value, 3)), [False, True, True])
-        assert [Status.from_code(c) for c in code.numpy()] == [Status.CONVERGED, failed, Status.INVALID_INPUT]
-
-
 def test_status_of_a_nan_that_somebody_else_made_is_undefined(tf, way):
     from implicitops.backends.tensorflow_op import call
     from implicitops.calculus.status_of import StatusOf

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -36,6 +37,29 @@ def test_what_is_no_real_number_is_an_error_everywhere(way, bad):
 def test_what_is_no_tensor_is_an_error(way, bad):
     with pytest.raises(iop.ArgumentError, match="p must be real numbers"):
         way(lambda v: ROOT.op("tensorflow")(bad) + v)(tf.constant(1.0, tf.float64))
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ([[1.0, 2.0], [3.0]], "got a list of 2 items of lengths 2, 1"),
+        ([1.0, None], "got None of type NoneType at index 1"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), "Subtract a time and divide by a unit"),
+    ],
+)
+def test_text_says_what_it_is(way, bad, words):
+    with pytest.raises(iop.ArgumentError, match=f"p must be real numbers; .*{words}"):
+        way(lambda v: ROOT.op("tensorflow")(bad) + v)(tf.constant(1.0, tf.float64))
+
+
+@pytest.mark.parametrize("argument", [np.ma.array([4.0, -99.0], mask=[False, True]), [4.0, np.ma.masked]])
+def test_masked_numbers_are_nan(way, argument):
+    solved = ROOT.op("tensorflow", status=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", iop.SolveWarning)
+        value, code = way(lambda v: solved(argument))(tf.constant(1.0, tf.float64))
+    np.testing.assert_array_equal(value, [2.0, np.nan])
+    assert [iop.Status.from_code(c) for c in np.asarray(code)] == [iop.Status.CONVERGED, iop.Status.INVALID_INPUT]
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
@@ -87,19 +111,11 @@ def test_unknown_rank_is_an_error_under_xla_that_says_what_to_do(function):
         traced(function, None, jit=True)(np.ones(2))
 
 
-@pytest.mark.parametrize(
-    ("problem", "name"),
-    [
-        (lambda v: DECAY(v, times=[1.0]), "k"),
-        (lambda v: DECAY(0.5, times=v), "times"),
-        (iop.Integral(sp.exp(-p * x), (x, 0, 1), [p]), "p"),
-        (iop.Minimum(sp.exp(x) - p * x, x, [p], guess=0), "p"),
-        (iop.Root(x**3 - p, x, [p], bracket=(0, sp.oo)), "p"),
-    ],
-)
-def test_unknown_length_is_an_error_under_xla_that_says_what_to_do(problem, name):
-    with pytest.raises(iop.ArgumentError, match=rf"the shape of {name} is not known .* tf\.ensure_shape"):
-        traced(problem, [None], jit=True)(np.ones(2))
+def test_unknown_number_of_times_is_an_error_under_xla_that_says_what_to_do():
+    with pytest.raises(iop.ArgumentError, match=r"the length of times is not known .* Call tf\.ensure_shape"):
+        traced(lambda v: DECAY(0.5, times=v), [None], jit=True)(np.ones(2))
+    rates = traced(lambda v: DECAY(v, times=[1.0]), [None], jit=True)(np.ones(2))
+    np.testing.assert_array_equal(rates, DECAY(np.ones(2), times=[1.0]))
 
 
 def test_ensured_shape_is_what_xla_needs():

@@ -128,7 +128,10 @@ def test_broadcast_arguments_are_reported_for_the_element_that_failed():
 def test_counting_is_safe_on_many_threads():
     problem = square_root()
     threads = [
-        threading.Thread(target=lambda: [record(problem, 1, lambda: [(-0.5,)]) for _ in range(200)]) for _ in range(8)
+        threading.Thread(
+            target=lambda: [record(problem, 1, lambda: [((-0.5,), iop.Status.NO_SIGN_CHANGE)]) for _ in range(200)]
+        )
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()

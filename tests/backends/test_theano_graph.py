@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_length_one_that_its_type_does_not_announce_is_an_error():
     a, b = tt.dvector(), tt.dvector()
     function = theano.function([a, b], quadratic()(a, b))
     assert function([1.0], [2.0]).shape == (1,)
-    with pytest.raises(ValueError, match=r"batch shapes must agree; got p \(1,\), q \(3,\).*addbroadcast"):
+    with pytest.raises(ValueError, match=r"must broadcast; got p of shape \(1,\), q of shape \(3,\).*addbroadcast"):
         function([1.0], [1.0, 2.0, 3.0])
 
 
@@ -262,3 +263,43 @@ def test_nodes_with_as_many_inputs_and_outputs_share_one_compiled_module():
 
 def test_graph_prints_the_statement():
     assert "Root(p*x**2" in theano.printing.debugprint(quadratic()(tt.dscalar(), 1.0), file="str")
+
+
+class TestMissingAndBadNumbers:
+    MASKED = np.ma.array([1.0, -99.0, 3.0], mask=[False, True, False])
+
+    @pytest.mark.parametrize("linker", ["c", "py"])
+    def test_masked_numbers_are_nan(self, linker):
+        root = iop.Root(x - p - q, x, [p, q], bracket=(-1000, 1000))
+        v, mode = tt.dvector("v"), theano.Mode(linker=linker)
+        symbolic = {"masked": self.MASKED, "constant": tt.constant(self.MASKED), "list": list(self.MASKED)}
+        outputs = [root(v, argument) for argument in symbolic.values()]
+        outputs += root.op("theano", status=True)(v, 1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", iop.SolveWarning)
+            constants = theano.function([v], outputs[:3], mode=mode)(np.ones(3))
+            given, code = theano.function([v], outputs[3:], mode=mode)(self.MASKED)
+        for value in (*constants, given):
+            np.testing.assert_array_equal(value, [2.0, np.nan, 4.0])
+        assert [iop.Status.from_code(c) for c in code] == [
+            iop.Status.CONVERGED,
+            iop.Status.INVALID_INPUT,
+            iop.Status.CONVERGED,
+        ]
+
+    @pytest.mark.parametrize(
+        ("argument", "words"),
+        [
+            (None, "p must be real numbers; got None"),
+            ([[1.0, 2.0], [3.0]], "p must be real numbers; got a list of 2 items of lengths 2, 1"),
+            ("1.5", "p must be real numbers; got text"),
+            (1j, "p must be real numbers; .*real part"),
+            (np.array([1.0, None], dtype=object), "got None of type NoneType at index 1"),
+        ],
+    )
+    def test_text_says_what_it_is(self, argument, words):
+        root = iop.Root(x - p - q, x, [p, q], bracket=(-1000, 1000))
+        with pytest.raises(iop.ArgumentError, match=words):
+            root(argument, tt.dscalar())
+        with pytest.raises(iop.ArgumentError, match=words):
+            root.op("theano")(argument, 1.0)

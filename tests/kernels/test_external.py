@@ -312,7 +312,7 @@ class TestFailures:
         [
             (1.0, r"x=1: the external function raised .* ZeroDivisionError: oops"),
             (2.0, r"must return real numbers of shape \(\); got dtype float64, shape \(2,\)"),
-            (3.0, r"must return real numbers of shape \(\); got 'three'"),
+            (3.0, r"must return real numbers of shape \(\); got text, shape \(\): 'three'"),
             (4.0, r"returned NaN"),
             (5.0, r"no result within 0.3 s"),
             (6.0, r"SystemExit: 3"),

@@ -121,6 +121,18 @@ class TestSecondOrder:
 
 
 class TestChoiceOfMethod:
+    @pytest.mark.parametrize("method", ["tsit5", "dop853"])
+    @pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-8])
+    def test_only_a_stiff_problem_is_called_stiff(self, method, rtol):
+        for case in ode_catalogue():
+            problem = case.problem(method=method, rtol=rtol, atol=1e-2 * rtol, max_steps=1000)
+            status = problem.solve(*case.point, throw=False).status
+            assert status is not iop.Status.STIFF or "stiff" in case.tags
+        for name in ("Van der Pol 1000", "Robertson", "pollution", "Prothero-Robinson"):
+            case = case_named(name)
+            problem = case.problem(method=method, rtol=rtol, atol=1e-2 * rtol, max_steps=1000)
+            assert problem.solve(*case.point, throw=False).status is iop.Status.STIFF
+
     @pytest.mark.parametrize("case", [case for case in CATALOGUE if "stiff" in case.tags], ids=str)
     def test_auto_switches_to_rodas5p_on_stiff_problems_and_says_so(self, case):
         stats = case.problem(rtol=1e-6, atol=1e-10).solve(*case.point, times=case.times).stats

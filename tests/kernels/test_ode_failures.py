@@ -54,6 +54,14 @@ class TestEachStatus:
         for better in ("auto", "rodas5p"):
             assert statement(method=better, **fields).solve(1e5, 1.0, **arguments).converged
 
+    @pytest.mark.parametrize("method", ["tsit5", "dop853"])
+    @pytest.mark.parametrize("derivatives", [0, 1])
+    @pytest.mark.parametrize("rtol", [1e-6, 1e-9, 1e-12])
+    def test_a_low_order_is_not_stiffness(self, rtol, method, derivatives):
+        # A step of Rodas5P over eight explicit ones would hold at first, where the oscillation is slow.
+        problem = statement(k * sp.cos(t**2) * y, method=method, rtol=rtol, atol=rtol, max_steps=25)
+        assert_failed(problem.solve(1.0, 1.0, times=[20.0], derivatives=derivatives, throw=False), Status.MAX_STEPS)
+
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("derivatives", [0, 1])
     @pytest.mark.parametrize(

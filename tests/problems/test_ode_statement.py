@@ -113,6 +113,11 @@ class TestIdentity:
             {"rtol": 1e-6},
             {"atol": 1.0},
             {"max_steps": 9},
+            {"max_step": 0.5},
+            {"max_step": 0.25},
+            {"breakpoints": [1]},
+            {"breakpoints": [a]},
+            {"breakpoints": [a, 1]},
         ],
         ids=str,
     )
@@ -120,6 +125,24 @@ class TestIdentity:
         assert decay(**changes) != decay()
         assert decay(**changes).equation_key == decay().equation_key
         assert decay(**changes).key != decay().key
+
+    def test_unequal_limits_of_steps_make_unequal_problems(self):
+        changes = [
+            {},
+            {"max_step": 1},
+            {"max_step": 2},
+            {"breakpoints": [1]},
+            {"breakpoints": [2]},
+            {"breakpoints": [a]},
+        ]
+        problems = [decay(**change) for change in changes]
+        assert len({problem.key for problem in problems}) == len(set(problems)) == len(changes)
+        assert decay(max_step=1) == decay(max_step=sp.Integer(1)) == decay(max_step=np.float64(1))
+
+    def test_limits_of_steps_are_shown_and_pickled(self):
+        problem = decay(max_step=0.5, breakpoints=[a, 2 * b])
+        assert repr(problem).endswith("max_step=0.5, breakpoints=[a, 2*b])")
+        assert pickle.loads(pickle.dumps(problem)) == problem
 
     def test_equal_statements_are_equal_and_hash_alike(self):
         first, second = decay(times=[0.0, 1.0]), decay(times=np.array([-0.0, 1]), events=[], atol=(1e-10,))
@@ -183,7 +206,17 @@ class TestErrors:
             ({"rhs": {}}, "rhs must be a mapping"),
             ({"rhs": {"x": -a * x}}, "each state must be a SymPy Symbol; got 'x'"),
             ({"rhs": {sp.Function("x")(t): 1}}, r"got x\(t\). Write x instead of x\(t\)"),
-            ({"rhs": {x: sp.Function("x")(a)}}, r"contains x\(a\). Write each state as a Symbol"),
+            ({"rhs": {x: sp.Function("x")(a)}}, r"contains x\(a\), the state x at another time: delays.*chain of n"),
+            ({"rhs": {x: sp.Function("x")(t)}, "t": t}, r"contains x\(t\). Write each state as a Symbol, x instead of"),
+            ({"rhs": {x: sp.Function("x")(t - a)}, "t": t}, r"contains x\(-a \+ t\), the state x at another time"),
+            (
+                {"rhs": {x: sp.Function("dose")(t)}, "t": t},
+                r"dose\(t\), and nothing says what dose is.*interpolating_spline",
+            ),
+            (
+                {"rhs": {x: sp.Derivative(sp.Function("y")(t), t)}, "t": t},
+                r"Derivative\(y\(t\), t\). Solve the equations",
+            ),
             ({"rhs": {x: sp.Eq(x, a)}}, "expression for dx/dt; got the equation"),
             ({"rhs": {x: x > a}}, "condition"),
             ({"rhs": {x: "-a*x"}}, "got the string"),
@@ -263,7 +296,11 @@ class TestErrors:
             ([(1, {})], "what changes in the event at 1 must be a mapping"),
             ([(1, x)], "what changes in the event at 1 must be a mapping"),
             ([(1, {y: 0})], "the event at 1 changes y; the states are x"),
-            ([(x, {x: 0})], "the time of an event contains x, which is not a parameter"),
+            ([(x, {x: 0})], "the event at x depends on the state x: events when a state reaches a threshold are not"),
+            ([(x > 1, {x: 0})], r"the event at x > 1 depends on the state x.*Piecewise\(\(\.\.\., x > threshold"),
+            ([(sp.Eq(x, a), {x: 0})], "depends on the state x"),
+            ([(sp.Symbol("t") - a, {x: 0})], "the time of an event contains t"),
+            ([(a > 1, {x: 0})], "must be an expression of the params; got the condition a > 1"),
             ([(1, {x: z})], "the event at 1 contains z"),
             ([(1, {x: t})], "the event at 1 contains t.*pass t=t"),
         ],
@@ -285,6 +322,15 @@ class TestErrors:
             ({"rtol": 0, "atol": [1e-8, 0]}, "cannot both be 0"),
             ({"max_steps": 0}, "max_steps must be a positive integer"),
             ({"on_failure": "warn"}, "on_failure must be"),
+            ({"max_step": 0}, "max_step must be positive and finite; got 0"),
+            ({"max_step": float("nan")}, "max_step must be positive and finite; got nan"),
+            ({"max_step": sp.oo}, "max_step must be positive and finite"),
+            ({"max_step": "1"}, "must be a number, a length of time; got '1' of type str"),
+            ({"max_step": a}, "must be a number.*breakpoints="),
+            ({"max_step": True}, "must be a number"),
+            ({"breakpoints": 5}, "breakpoints must be a sequence of times.*got 5"),
+            ({"breakpoints": [x]}, "a break point contains x, which is not a parameter"),
+            ({"breakpoints": ["now"]}, "a break point"),
         ],
         ids=str,
     )

@@ -6,11 +6,12 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops import ProblemError, Root
+from implicitops import FixedPoint, Minimum, ProblemError, Root, Status
 
 x, y, p, q = sp.symbols("x y p q")
 f = sp.Function("f")
@@ -176,16 +177,57 @@ class TestRefusesFunctions:
         with pytest.raises(iop.ImplicitopsError, match=function.__name__):
             Root(function(x) - p, x, [p], bracket=(0, 1))(0.5)
 
-    @pytest.mark.parametrize("expression", [sp.Integral(sp.exp(-(y**2)), (y, 0, x)), sp.Derivative(f(x), x)])
-    def test_unevaluated_operations(self, expression):
-        with pytest.raises(iop.ImplicitopsError):
+    @pytest.mark.parametrize("expression", [sp.Integral(sp.exp(-(y**3) - y), (y, 0, x)), sp.Derivative(f(x), x)])
+    def test_operations_that_cannot_be_carried_out(self, expression):
+        with pytest.raises(iop.ImplicitopsError, match=type(expression).__name__):
             Root(expression - p, x, [p], bracket=(0, 1))(0.5)
+
+    def test_operations_that_can_be_carried_out_are_no_obstacle(self):
+        integral = Root(sp.Integral(sp.exp(-(y**2)), (y, 0, x)) - p, x, [p], bracket=(0, 2))
+        assert float(integral(0.5)) == pytest.approx(0.5510394276090265, rel=1e-14)  # erfinv(1/sqrt(pi))
+
+
+class TestAcceptsStarts:
+    def test_guess_starts_inside_a_bracket(self):
+        problem = Root(x**3 - p, x, [p], bracket=(0, 1 + p), guess=(1 + p) / 2)
+        assert problem(8.0) == pytest.approx(2.0, rel=1e-15)
+        assert "bracket=(0, p + 1), guess=p/2 + 1/2" in repr(problem)
+        assert problem.key != Root(x**3 - p, x, [p], bracket=(0, 1 + p)).key
+
+    def test_guess_close_to_the_root_saves_steps(self):
+        near = Root(x**3 - p, x, [p], bracket=(0, 100), guess=2.001).solve(8.0)
+        assert near.stats["iterations"] < Root(x**3 - p, x, [p], bracket=(0, 100)).solve(8.0).stats["iterations"]
+
+    def test_guess_in_an_infinite_bracket_is_where_the_search_begins(self):
+        problem = Root(sp.log(x) / x - p, x, [p], bracket=(0, sp.oo), guess=30)  # the other root is 1.295855509095369
+        assert problem(0.2) == pytest.approx(12.713206788867632, rel=1e-15)
+
+    @pytest.mark.parametrize("guess", [-0.5, 9.5, sp.oo, sp.log(-p)])
+    def test_guess_outside_its_bracket_is_named_by_the_status(self, guess):
+        found = Root(x**3 - p, x, [p], bracket=(0, 1 + p), guess=guess).solve(8.0, throw=False)
+        assert found.status is Status.INVALID_GUESS
+
+    def test_guess_expression_that_is_undefined_is_told_from_a_parameter_that_is_nan(self):
+        problem = Root(x - p, x, [p], guess=sp.log(p - 5))
+        assert list(problem.solve([2.0, np.nan, 7.0], throw=False).status) == [
+            Status.INVALID_GUESS,
+            Status.INVALID_INPUT,
+            Status.CONVERGED,
+        ]
+
+    def test_arrays_of_numbers_are_guesses_and_brackets(self):
+        y = sp.Symbol("y")
+        assert Root([x - p, y - x], [x, y], [p], guess=np.array([1.0, 1.0])) == Root(
+            [x - p, y - x], [x, y], [p], guess=[1.0, 1.0]
+        )
+        assert Root(x - p, x, [p], bracket=np.array([0, 10])) == Root(x - p, x, [p], bracket=(0, 10))
+        assert Root(x - p, x, [p], guess=np.float64(2)) == Root(x - p, x, [p], guess=2.0)
+        assert FixedPoint(sp.cos(x) * p, [x], [p], guess=np.array([1])).guess == (1,)
+        bounds = np.array([[0.0, 2.0]])
+        assert Minimum((x - p) ** 2, [x], [p], guess=np.zeros(1), bounds=bounds).bounds == ((0.0, 2.0),)
 
 
 class TestRefusesOptions:
-    def test_bracket_and_guess_together(self):
-        assert "give a bracket or a guess, not both" in refused(x - p, x, [p], bracket=(0, 1), guess=0.5)
-
     def test_equal_ends(self):
         text = refused(x - p, x, [p], bracket=(p, p))
         assert "the ends of the bracket are equal (p)" in text

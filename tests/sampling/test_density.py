@@ -120,3 +120,16 @@ def test_backend_is_the_argument_then_the_environment_then_theano(monkeypatch):
     monkeypatch.setenv(VARIABLE, "tensorflow")
     assert chosen_backend() == "tensorflow"
     assert chosen_backend("theano") == "theano"
+
+
+@needs_tensorflow
+def test_beside_an_accelerator_the_model_is_compiled_for_the_cpu(monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["an accelerator"])
+    with pytest.raises(iop.ArgumentError, match="for a device that is no CPU"):
+        tf.function(mu_of, jit_compile=True)(tf.constant(0.4, tf.float64))
+    value, gradient = logp_function(model_of(), "tensorflow")(VECTOR)
+    expected, slope = exact(VECTOR)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-12)

@@ -138,7 +138,7 @@ def test_existing_code_without_a_pickle_is_reported_by_its_text():
         child = os.fork()
         if not child:
             try:
-                record(problem, 2, lambda: [[np.array(np.nan)]])
+                record(problem, 2, lambda: [([np.array(np.nan)], iop.Status.INVALID_INPUT)])
             finally:
                 os._exit(0)
         os.waitpid(child, 0)

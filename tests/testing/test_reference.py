@@ -10,7 +10,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops.testing.differences import KinkError, precise_derivatives, ridders
+from implicitops.testing.differences import KinkError, extrapolated_derivatives, precise_derivatives
 from implicitops.testing.reference import NoReferenceError, RootReference
 from implicitops.testing.reference_function import FunctionReference
 from implicitops.testing.rounding import rounding_error
@@ -71,10 +71,35 @@ class TestReference:
         hessian = np.exp(0.3) * np.array([[4.0, 4.0], [4.0, 2.0]])
         assert np.all(abs(point.hessian[0].astype(float) - hessian) <= point.hessian_bound[0].astype(float))
 
-    def test_ridders_bar_is_honest_for_a_noisy_function(self):
+    @pytest.mark.parametrize("noise", [1e-12, 1e-9, 1e-7])
+    def test_bar_is_honest_for_a_noisy_function(self, noise):
         rng = np.random.default_rng(1)
-        derivative, bar = ridders(lambda t: np.array([np.sin(1 + t) + 1e-9 * rng.standard_normal()]), 0.1)
-        assert abs(derivative[0] - np.cos(1)) <= 10 * bar[0]
+        for _ in range(20):
+            derivative, bar = extrapolated_derivatives(
+                lambda v: np.sin(v) + noise * rng.standard_normal(1), np.ones(1), 1
+            )
+            assert abs(derivative[0, 0] - np.cos(1)) <= 2 * bar[0, 0] < 1e5 * noise
+
+    @pytest.mark.parametrize("at", [1.5842827116307445, np.pi / 2, 1000.0, 1e6, 1e-8])
+    def test_bar_covers_rounding_where_the_derivative_is_small(self, at):
+        reference = FunctionReference(lambda v: float(np.sin(v)), [()]).at([at], order=2)
+        with mpmath.workdps(40):
+            true = mpmath.cos(mpmath.mpf(at)), -mpmath.sin(mpmath.mpf(at))
+            assert abs(reference.jacobian[0, 0] - true[0]) <= reference.jacobian_bound[0, 0] < 1e-8
+            assert abs(reference.hessian[0, 0, 0] - true[1]) <= reference.hessian_bound[0, 0, 0] < 1e-5
+
+    def test_steps_of_a_float_function_follow_from_its_own_scale(self):
+        def line(v):
+            return math.exp(-(((v - 6562.8) / 0.3) ** 2))
+
+        found = FunctionReference(line, [()]).at([6562.9], order=1)
+        true = -2 * 0.1 / 0.09 * line(6562.9)
+        assert abs(float(found.jacobian[0, 0]) - true) <= 1e-9
+        assert float(found.jacobian_bound[0, 0]) < 1e-7
+
+    def test_kink_of_a_float_function_is_an_error(self):
+        with pytest.raises(KinkError, match="not smooth there"):
+            FunctionReference(lambda v: abs(float(v)), [()]).at([0.0], order=1)
 
 
 class TestRoundingError:

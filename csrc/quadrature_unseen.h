@@ -1,0 +1,160 @@
+/* What the rules do not see by themselves, looked for when all errors seem small enough: peaks, jumps between cells, and
+ * what one of two neighbouring cells has seen and the other not.
+ */
+#ifndef IOP_QUADRATURE_UNSEEN_H
+#define IOP_QUADRATURE_UNSEEN_H
+
+#include "quadrature_adaptive.h"
+
+/* Lengths of cells, in units of a stretch, of which the shorter ask for the longer to be divided. */
+#define IOP_NARROW 0.04
+#define IOP_WIDE 0.07
+
+/* A cell that is so many times as long as its neighbour looks closer at their common end. */
+#define IOP_MUCH_LONGER 12
+
+/* Whether a value is exactly 0 that has no reason to be: sets the size of each cell in question to 1, of others to 0. */
+static int iop_may_have_missed_a_peak(iop_quadrature_work *w) {
+    int missed = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t i = 0; i < w->quadrature->n; i++) {
+        if (w->magnitude[i] > 0) continue;
+        for (int64_t k = 0; k < w->n_cells; k++) {
+            iop_cell *cell = &w->cells[k];
+            const iop_stretch *s = &w->stretches[cell->stretch];
+            if (cell->rule == IOP_RULE_NONE || s->vanishes[i] == 1) continue;
+            cell->size = 1;
+            missed = 1;
+        }
+    }
+    return missed;
+}
+
+/* Whether one cell ends where another one begins, or both end in the middle of a stretch. */
+static int iop_are_neighbours(const iop_cell *a, const iop_cell *b) {
+    if (a->rule != IOP_RULE_GAUSS_KRONROD || b->rule != IOP_RULE_GAUSS_KRONROD) return 0;
+    if (a->stretch != b->stretch || a->map != b->map || a->sign != b->sign || a->width != b->width) return 0;
+    if (a->side == b->side) return a->to == b->from;
+    return a->map == IOP_DIRECT && a->side == IOP_LEFT && b->side == IOP_RIGHT && a->to == 0.5 && b->to == 0.5;
+}
+
+/* Jumps that hide between the last node of a cell and the first of the next, which neither of them sees: the two
+ * continuations to their common end differ.  Adds to w->error what a jump of that size can amount to.  If that is too
+ * much, sets the sizes of the cells and returns 1. */
+static int iop_may_hide_a_jump(iop_quadrature_work *w) {
+    int within = 1;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t k = 0; k < w->n_cells; k++)
+        for (int64_t j = 0; j < w->n_cells; j++) {
+            iop_cell *a = &w->cells[k], *b = &w->cells[j];
+            if (j == k || !iop_are_neighbours(a, b)) continue;
+            for (int64_t c = 0; c < w->size; c++) {
+                const double jump = fabs(a->last[c] - (a->side == b->side ? b->first[c] : b->last[c]));
+                const double in_a = iop_edge_gap * (a->to - a->from) * jump, in_b = iop_edge_gap * (b->to - b->from) * jump;
+                const double unit = 1 / (w->tolerance[c] > 0 ? w->tolerance[c] : DBL_MIN);
+                w->error[c] += in_a > in_b ? in_a : in_b;
+                within &= w->error[c] <= w->tolerance[c];
+                if (unit * in_a > a->size) a->size = unit * in_a;
+                if (unit * in_b > b->size) b->size = unit * in_b;
+            }
+        }
+    return !within;
+}
+
+/* Where some part of a stretch needed short cells far from its ends, peaks may stand elsewhere too, between the nodes of
+ * long ones: sets the sizes of those, and returns 1 if there are any. */
+static int iop_may_hide_a_peak(iop_quadrature_work *w) {
+    int hidden = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
+    for (int64_t k = 0; k < w->n_cells; k++) {
+        const iop_cell *narrow = &w->cells[k];
+        if (narrow->map != IOP_DIRECT || narrow->from == 0 || narrow->to - narrow->from > IOP_NARROW) continue;
+        for (int64_t j = 0; j < w->n_cells; j++) {
+            iop_cell *cell = &w->cells[j];
+            if (cell->stretch != narrow->stretch || cell->map != IOP_DIRECT || cell->rule != IOP_RULE_GAUSS_KRONROD) continue;
+            if (cell->to - cell->from <= IOP_WIDE || w->stretches[cell->stretch].kind != IOP_FINITE) continue;
+            cell->size = 1;
+            hidden = 1;
+        }
+    }
+    return hidden;
+}
+
+/* Has the cell look closer at its end where the neighbour is much shorter; 1 if it had not done so yet. */
+static int iop_look_closer(iop_quadrature_work *w, iop_cell *cell, int end) {
+    if ((cell->checked & end) || cell->rule != IOP_RULE_GAUSS_KRONROD) return 0;
+    cell->checked |= end;
+    iop_gauss_kronrod(w, cell);
+    return 1;
+}
+
+/* Where a peak stands on the common end of two cells, one of them may have been divided until it resolved its part, and
+ * the other not have a node in the rest: a cell whose neighbour is much shorter, or crowds its nodes at the common end by
+ * a double exponential rule, is checked close to that end.  Returns whether any cell was that had not been yet. */
+static int iop_see_on_one_side_only(iop_quadrature_work *w) {
+    int found = 0;
+    for (int64_t k = 0; k < w->n_cells; k++)
+        for (int64_t j = 0; j < w->n_cells; j++) {
+            iop_cell *a = &w->cells[k], *b = &w->cells[j];
+            if (j == k || w->quadrature->inside != NULL) continue;
+            if (a->map == IOP_TANH_SINH && a->side != IOP_BOTH && b->map == IOP_DIRECT && a->stretch == b->stretch &&
+                a->side == b->side && b->from == a->width)
+                found |= iop_look_closer(w, b, IOP_FROM);
+            if (!iop_are_neighbours(a, b)) continue;
+            const double in_a = a->to - a->from, in_b = b->to - b->from;
+            if (in_a > IOP_MUCH_LONGER * in_b) found |= iop_look_closer(w, a, IOP_TO);
+            if (in_b > IOP_MUCH_LONGER * in_a) found |= iop_look_closer(w, b, a->side == b->side ? IOP_FROM : IOP_TO);
+        }
+    return found;
+}
+
+/* Whether a trapezoidal rule misses something at t, or close to it: the values there are compared with the polynomial
+ * through 14 values around t, half a step of the rule apart. */
+static int iop_misses_peak_at(iop_quadrature_work *w, const iop_cell *cell, double t) {
+    enum { STENCIL = 14, PLACES = 1 + IOP_NEAR_CENTER };
+    const double step = ldexp(0.5, -(int)cell->level), spacing = 0.5 * step;
+    double nodes[STENCIL + PLACES], weights[PLACES][STENCIL], binomial = 1;
+    for (int64_t i = 0; i < STENCIL; binomial *= -(13.0 - i) / (1 + i), i++) {
+        nodes[i] = t + spacing * (i - 6.5);
+        for (int64_t k = 0; k < PLACES; k++) weights[k][i] = binomial / ((k == 0 ? 0 : iop_center_distances[k - 1]) - (i - 6.5));
+    }
+    for (int64_t k = 0; k < PLACES; k++) {
+        double sum = 0;
+        nodes[STENCIL + k] = t + (k == 0 ? 0 : spacing * iop_center_distances[k - 1]);
+        for (int64_t i = 0; i < STENCIL; i++) sum += weights[k][i];
+        for (int64_t i = 0; i < STENCIL; i++) weights[k][i] /= sum;
+    }
+    iop_sample(w, cell, STENCIL + PLACES, nodes);
+    for (int64_t c = 0; c < w->size; c++) {
+        const double *row = w->out + c * IOP_NODE_ROW;
+        for (int64_t k = 0; k < PLACES; k++) {
+            double difference = w->factor[STENCIL + k] * row[w->lanes[STENCIL + k]];
+            for (int64_t i = 0; i < STENCIL; i++) difference -= weights[k][i] * w->factor[i] * row[w->lanes[i]];
+            const double reach = k == 0 ? 1 : k == 1 ? 0.1 : 2 * fabs(iop_center_distances[k - 2]);
+            if (!(step * reach * fabs(difference) <= w->tolerance[c])) return 1;
+        }
+    }
+    return 0;
+}
+
+/* Trapezoidal rules that miss a peak at a center go on as Gauss-Kronrod cells: sets *found to whether any did. */
+static int iop_check_trapezoids(iop_quadrature_work *w, int *found) {
+    const int64_t n = w->n_cells;
+    *found = 0;
+    for (int64_t k = 0; k < n; k++) {
+        double centers[8];
+        if (w->cells[k].rule != IOP_RULE_TRAPEZOID || w->cells[k].checked) continue;
+        w->cells[k].checked = 1;
+        const int64_t count = iop_centers_inside(w, &w->cells[k], 8, centers);
+        for (int64_t i = 0; i < count; i++) {
+            if (!iop_misses_peak_at(w, &w->cells[k], centers[i])) continue;
+            const int status = iop_divide_trapezoid(w, k, 8);
+            if (status != IOP_CONVERGED) return status;
+            *found = 1;
+            break;
+        }
+    }
+    return IOP_CONVERGED;
+}
+
+#endif
