@@ -168,7 +168,7 @@ def record_nans(operation: Operation, inputs: Sequence[np.ndarray], outputs: Seq
     outputs : sequence of ndarray, the first of the operation's; empty where they were not computed
     """
     solves = isinstance(operation, SOLVES)
-    problem: Problem | None = operation.problem if solves else getattr(operation, "differentiated", None)
+    problem: Problem | None = getattr(operation, "problem" if solves else "differentiated", None)
     if problem is None:
         return
     found = [_has_nan(x, shape) for x, shape in zip(outputs, operation.output_shapes) if x.size]
@@ -186,9 +186,9 @@ def record_nans(operation: Operation, inputs: Sequence[np.ndarray], outputs: Seq
     start_given = getattr(operation, "start_given", False)
     shapes = operation.input_shapes if start_given else problem.argument_shapes
     arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
+    present = [x for x in outputs if x.size]
     elements = (
-        ([np.array(x[tuple(i)]) for x in arrays], _status_in([x[tuple(i)] for x in outputs if x.size], solves))
-        for i in where
+        ([np.array(x[tuple(i)]) for x in arrays], _status_in([x[tuple(i)] for x in present], solves)) for i in where
     )
     record(problem, len(where), lambda: elements, start_given=start_given)
 
