@@ -121,8 +121,8 @@ typedef struct iop_derivatives {
     double *moved_hessian;      /* (n, p, p) for order 2 */
 } iop_derivatives;
 
-/* Directions in which the solution may be off: every unit of F while they are few, else random signs. */
-enum { IOP_DIRECTIONS = 4 };
+/* Directions in which the solution may be off: every unit of F while they are few, else some random signs. */
+enum { IOP_DIRECTIONS = 4, IOP_RANDOM_DIRECTIONS = 2 };
 
 /* Doubles behind all the pointers of iop_derivatives but system.inverse. */
 static int64_t iop_derivatives_size(int64_t n, int64_t p, int64_t n_entries, int64_t n_parameter_entries, int64_t order) {
@@ -216,7 +216,7 @@ static void iop_second_derivatives(iop_derivatives *d, const double *point, doub
 
 /* Directions inverse(F_x) (+-slack), and how many; unknowns whose slack is 0 are where they are. */
 static int64_t iop_take_directions(iop_derivatives *d) {
-    const int64_t n = d->system.n, few = n <= IOP_DIRECTIONS, count = few ? n : IOP_DIRECTIONS;
+    const int64_t n = d->system.n, few = n <= IOP_DIRECTIONS, count = few ? n : IOP_RANDOM_DIRECTIONS;
     uint64_t random = UINT64_C(0x9E3779B97F4A7C15);
     for (int64_t k = 0; k < count; k++) {
         double *direction = d->directions + k * n;
