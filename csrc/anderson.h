@@ -22,6 +22,7 @@ static void iop_anderson_coefficients(const double *differences, const double *r
                                       int64_t depth, double *normal, double *coefficients) {
     const iop_matrix_shape shape = {depth, depth - 1, depth - 1, 0};
     int32_t pivot[IOP_ANDERSON_DEPTH];
+    double scales[2 * IOP_ANDERSON_DEPTH];
     for (int64_t a = 0; a < depth; a++) {
         coefficients[a] = 0;
         for (int64_t i = 0; i < n; i++)
@@ -33,7 +34,7 @@ static void iop_anderson_coefficients(const double *differences, const double *r
             normal[a * depth + b] = sum * (a == b ? 1 + 1e-12 : 1);
         }
     }
-    if (iop_factorise(&shape, normal, pivot))
+    if (iop_factorise(&shape, normal, pivot, scales))
         memset(coefficients, 0, depth * sizeof(double));
     else
         iop_solve(&shape, normal, pivot, coefficients, 1);

@@ -10,7 +10,9 @@
  *     E_ij s_j > 1e-3 |J_ij| s_j  and  E_ij s_j > 1e-6 max(|x_i|, max_k |J_ik| s_k),
  *
  * so that an entry that is zero but for rounding raises no alarm: what counts is the change of the component with relative
- * changes of the parameters.  The same holds of H_ijk with s_j s_k, where the maximum goes over |H_ikl| s_k s_l too.
+ * changes of the parameters.  The same holds of H_ijk with s_j s_k, where the maximum goes over |H_ikl| s_k s_l too.  Nor
+ * does a component that is zero but for rounding, together with that derivative: |x_i| <= e_i, |J_ij| <= E_ij and
+ * E_ij s_j <= 1e3 e_i with e_i the error of x_i.
  */
 #ifndef IMPLICITOPS_DERIVATIVE_STATUS_H
 #define IMPLICITOPS_DERIVATIVE_STATUS_H
@@ -39,9 +41,10 @@ static inline double iop_column_scale(const double *scales, int64_t q, int64_t c
 }
 
 /* Judges one derivative of one element, `rows` by q^order.  Entries that are not finite become NaN, and so do inaccurate
- * ones unless they are to be kept.  `all_largest` holds the scaled magnitude of each row in the orders before. */
+ * ones unless they are to be kept.  `all_largest` holds the scaled magnitude of each row in the orders before,
+ * `zeros` the error of a component that is no larger than it, else 0. */
 static int32_t iop_judge_derivative(int64_t rows, int64_t q, int order, const double *scales, int keeps_inaccurate,
-                                    double *all_largest, double *entries, const double *errors) {
+                                    const double *zeros, double *all_largest, double *entries, const double *errors) {
     const int64_t columns = order == 1 ? q : q * q;
     int32_t code = IOP_CONVERGED;
     for (int64_t i = 0; i < rows; i++) {
@@ -57,7 +60,10 @@ static int32_t iop_judge_derivative(int64_t rows, int64_t q, int order, const do
         all_largest[i] = largest;
         for (int64_t c = 0; error != NULL && c < columns; c++) {
             const double scale = iop_column_scale(scales, q, c, order), size = fabs(row[c]) * scale;
-            if (!(error[c] * scale > fmax(IOP_INACCURATE * size, IOP_NEGLIGIBLE * largest))) continue;
+            /* Every estimate contains an allowance for underflow. */
+            if (!(error[c] > 16 * DBL_MIN && error[c] * scale > fmax(IOP_INACCURATE * size, IOP_NEGLIGIBLE * largest)))
+                continue;
+            if (fabs(row[c]) <= error[c] && error[c] * scale <= 1e3 * zeros[i]) continue;
             if (code == IOP_CONVERGED) code = IOP_DERIVATIVE_INACCURATE;
             if (!keeps_inaccurate) row[c] = NAN;
         }
@@ -94,10 +100,10 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
             ? n * sizes[IOP_JACOBIAN_ERROR] : 0,
         judges_errors && outputs[IOP_HESSIAN] != NULL && outputs[IOP_HESSIAN_ERROR] == NULL
             ? n * sizes[IOP_HESSIAN_ERROR] : 0};
-    double *memory = (double *)malloc((size_t)(q + rows + more[0] + more[1]) * sizeof(double) +
+    double *memory = (double *)malloc((size_t)(q + 2 * rows + more[0] + more[1]) * sizeof(double) +
                                       (size_t)(status == NULL ? n : 0) * sizeof(int32_t));
     if (memory == NULL) return -1;
-    double *all[IOP_N_SOLVE_OUTPUTS], *largest = memory + q, *errors = largest + rows;
+    double *all[IOP_N_SOLVE_OUTPUTS], *largest = memory + q, *zeros = largest + rows, *errors = zeros + rows;
     int32_t *codes = status != NULL ? status : (int32_t *)(errors + more[0] + more[1]);
     for (int k = 0; k < IOP_N_SOLVE_OUTPUTS; k++) all[k] = outputs[k];
     if (more[0] > 0) all[IOP_JACOBIAN_ERROR] = errors;
@@ -110,13 +116,16 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
         if (codes[i] != IOP_CONVERGED) continue;
         int32_t code = IOP_CONVERGED;
         iop_parameter_scales(operation, i, inputs, strides, q, memory);
-        for (int64_t r = 0; r < rows; r++)
-            largest[r] = outputs[IOP_VALUE] != NULL ? fabs(outputs[IOP_VALUE][i * rows + r]) : 0;
+        for (int64_t r = 0; r < rows; r++) {
+            const double error = sizes[IOP_ERROR] == rows && all[IOP_ERROR] != NULL ? all[IOP_ERROR][i * rows + r] : 0;
+            largest[r] = all[IOP_VALUE] != NULL ? fabs(all[IOP_VALUE][i * rows + r]) : 0;
+            zeros[r] = largest[r] <= error ? error : 0;
+        }
         for (int order = 1; order <= 2; order++) {
             double *entries = all[order], *error = all[IOP_ERROR + order];
             if (entries == NULL || sizes[order] == 0) continue;
             error = judges_errors && error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
-            const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, largest,
+            const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, zeros, largest,
                                                        entries + i * sizes[order], error);
             if (found != IOP_CONVERGED && code != IOP_DERIVATIVE_UNDEFINED) code = found;
         }

@@ -1,6 +1,7 @@
 """Explicit expressions on a batch: gather a block, one callback, scatter.
 
-An expression at the solution of a solve that failed is NaN, also where the solution does not appear in it.
+An expression at the solution of a solve that failed is NaN, also where the solution does not appear in it. One that is a
+derivative has failed itself where it is not finite although its inputs are.
 """
 
 from libc.math cimport NAN
@@ -27,6 +28,7 @@ cdef extern from "lanes.h" nogil:
     void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block)
     void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
                     const double *const *inputs, const int64_t *input_strides, double *block)
+    int64_t iop_lost_lanes(int64_t n_in, int64_t n_out, int64_t n, int64_t stride, const double *inputs, double *out)
     void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
 
 
@@ -34,14 +36,15 @@ cdef struct Data:
     iop_callback callback
     int64_t solution_begin  # rows of the block that hold the solution of a solve, if any
     int64_t solution_end
+    int64_t is_derivative
 
 
 cdef int64_t run(const iop_operation *operation, int64_t n, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
-    """Never fails: an expression that is undefined somewhere is NaN there."""
+    """An expression that is undefined somewhere is NaN there; only a derivative has failed then."""
     cdef const Data *data = <const Data *> operation.data
-    cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride, i, row, r
+    cdef int64_t n_in = 0, n_out = 0, first = 0, count, lanes, stride, i, row, r, failed = 0
     cdef int32_t k
     cdef double *out
     for k in range(operation.n_inputs):
@@ -64,6 +67,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
                 if block[row * stride + i] != block[row * stride + i]:
                     for r in range(n_out):
                         out[r * stride + i] = NAN
+        if data.is_derivative:
+            failed += iop_lost_lanes(n_in, n_out, count, stride, block, out)
         for k in range(operation.n_outputs):
             if outputs[k] != NULL:
                 iop_scatter(out, stride, first, count, operation.output_sizes[k], outputs[k])
@@ -73,7 +78,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
         for first in range(n):
             status[first] = 0
     free(block)
-    return 0
+    return failed
 
 
 cdef class Evaluate:
@@ -83,16 +88,18 @@ cdef class Evaluate:
     ----------
     bundle : CompiledBundle, inputs and outputs in the order of the operation's, flattened
     solution : (begin, end), positions among the flattened inputs of a solve's solution, whose NaN makes all NaN
+    is_derivative : bool, an element has failed where an output is not finite although its inputs are
     """
 
     cdef Data data
     cdef object keep
 
-    def __init__(self, bundle, solution=(0, 0)):
+    def __init__(self, bundle, solution=(0, 0), is_derivative=False):
         self.keep = bundle
         self.data.callback.block = <iop_block_function> <uintptr_t> bundle.block_address
         self.data.callback.ctx = NULL
         self.data.solution_begin, self.data.solution_end = solution
+        self.data.is_derivative = is_derivative
 
     @property
     def run_address(self):

@@ -67,4 +67,35 @@ static inline void iop_scatter(const double *block, int64_t stride, int64_t firs
         for (int64_t i = 0; i < n; i++) target[i * size + j] = block[j * stride + i];
 }
 
+/* Whether all numbers in rows of a block are finite. */
+IOP_VECTORISED
+static int iop_rows_are_finite(int64_t rows, int64_t n, int64_t stride, const double *block) {
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const double *row = block + r * stride;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < n; i++) sum += row[i] * 0;
+    }
+    return sum == 0;
+}
+
+/* How many of n lanes have finite inputs and an output that is not: that output becomes NaN, whatever it was. */
+static inline int64_t iop_lost_lanes(int64_t n_in, int64_t n_out, int64_t n, int64_t stride, const double *in, double *out) {
+    int64_t lost = 0;
+    if (iop_rows_are_finite(n_out, n, stride, out)) return 0;
+    for (int64_t i = 0; i < n; i++) {
+        double inputs = 0;
+        int is_lost = 0;
+        for (int64_t r = 0; r < n_in; r++) inputs += in[r * stride + i] * 0;
+        for (int64_t r = 0; inputs == 0 && r < n_out; r++) {
+            double *number = out + r * stride + i;
+            if (*number * 0 == 0) continue;
+            *number = *number - *number;
+            is_lost = 1;
+        }
+        lost += is_lost;
+    }
+    return lost;
+}
+
 #endif

@@ -27,7 +27,7 @@ cdef extern from "linear.h" nogil:
         int64_t n, lower, upper, banded
     int64_t iop_matrix_width(const iop_matrix_shape *)
     double *iop_row(const iop_matrix_shape *, double *, int64_t)
-    int iop_factorise(const iop_matrix_shape *, double *, int32_t *)
+    int iop_factorise(const iop_matrix_shape *, double *, int32_t *, double *)
     void iop_solve(const iop_matrix_shape *, const double *, const int32_t *, double *, int64_t)
     void iop_solve_transposed(const iop_matrix_shape *, const double *, const int32_t *, double *)
 
@@ -59,9 +59,10 @@ cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, cons
     cdef double *target
     for k in range(operation.n_inputs):
         n_in += operation.input_sizes[k]
-    cdef double *memory = <double *> malloc((n_in + d.n_entries) * sizeof(double) + n * sizeof(int32_t))
+    cdef double *memory = <double *> malloc((n_in + d.n_entries + 2 * n) * sizeof(double) + n * sizeof(int32_t))
     cdef double *entries = memory + n_in
-    cdef int32_t *pivot = <int32_t *> (entries + d.n_entries)
+    cdef double *scales = entries + d.n_entries
+    cdef int32_t *pivot = <int32_t *> (scales + 2 * n)
     if memory == NULL:
         return -1
     for i in range(n_batch):
@@ -81,11 +82,11 @@ cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, cons
         finite = 1
         for j in range(n_in):
             finite &= isfinite(memory[j]) != 0
-        if finite and iop_factorise(&d.shape, target, pivot) == 0:
+        if finite and iop_factorise(&d.shape, target, pivot, scales) == 0:
             for j in range(n):
                 target[size + j] = pivot[j]
         else:
-            failed += 1
+            failed += finite  # where the point is none, the solve has failed before
             for j in range(size + n):
                 target[j] = NAN
     free(memory)
@@ -99,6 +100,7 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
     cdef const Data *d = <const Data *> operation.data
     cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), i, j, failed = 0
     cdef int32_t which = operation.n_inputs - 2
+    cdef bint lost
     cdef const double *lu
     cdef double *target
     cdef int32_t *pivot = <int32_t *> malloc(n * sizeof(int32_t))
@@ -109,7 +111,6 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
         target = outputs[0] + i * n
         memcpy(target, inputs[which + 1] + i * input_strides[which + 1], n * sizeof(double))
         if lu[size] != lu[size]:
-            failed += 1
             for j in range(n):
                 target[j] = NAN
             continue
@@ -119,6 +120,13 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
             iop_solve_transposed(&d.shape, lu, pivot, target)
         else:
             iop_solve(&d.shape, lu, pivot, target, 1)
+        lost = False
+        for j in range(n):
+            if not isfinite(target[j]):
+                lost = True
+        for j in range(n):
+            lost &= isfinite(inputs[which + 1][i * input_strides[which + 1] + j]) != 0
+        failed += lost
     free(pivot)
     return failed
 

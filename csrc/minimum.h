@@ -20,6 +20,7 @@ typedef struct {
     iop_callback objective; /* (x, theta) -> f, scale of f, G, scale of G, entries of the Hessian's lower triangle */
     iop_callback parameter; /* (x, theta) -> entries of F_theta, with F = G, or x - bound for an unknown at a bound */
     iop_callback second;    /* (x, theta, u, a, v, b) -> second derivative of F along (u, a) and (v, b) */
+    iop_callback errors, second_errors; /* of derivatives, see derivative_error.h; scalar == NULL without them */
     int64_t n;
     int64_t n_params;
     int64_t n_entries;           /* of the Hessian's lower triangle */
@@ -28,6 +29,9 @@ typedef struct {
     int64_t n_parameter_entries; /* of F_theta */
     const int32_t *parameter_rows;
     const int32_t *parameter_columns;
+    int64_t n_stationary_entries; /* of F_x, sorted by row */
+    const int32_t *stationary_rows;
+    const int32_t *stationary_columns;
     const double *domain_lower;  /* per unknown: iterates stay strictly above; -inf if unconstrained */
     const double *domain_upper;
     int64_t derivatives;
@@ -86,9 +90,9 @@ static double iop_value_noise(const iop_minimum *s, const iop_minimum_workspace 
 }
 
 /* Hessian, rounding error of G and active bounds at `point`, from `values`. */
-static void iop_take_values(const iop_minimum *s, iop_minimum_workspace *w) {
+static void iop_take_hessian(const iop_minimum *s, iop_minimum_workspace *w) {
     const int64_t n = s->n;
-    const double *slope = w->values + 2, *scale = slope + n, *entries = scale + n;
+    const double *scale = w->values + 2 + n, *entries = scale + n;
     memset(w->hessian, 0, n * n * sizeof(double));
     memcpy(w->noise, scale, n * sizeof(double));
     for (int64_t k = 0; k < s->n_entries; k++) {
@@ -97,7 +101,12 @@ static void iop_take_values(const iop_minimum *s, iop_minimum_workspace *w) {
         w->noise[i] += fabs(entries[k] * w->point[j]);
         if (i != j) w->noise[j] += fabs(entries[k] * w->point[i]);
     }
-    for (int64_t i = 0; i < n; i++) {
+}
+
+static void iop_take_values(const iop_minimum *s, iop_minimum_workspace *w) {
+    const double *slope = w->values + 2;
+    iop_take_hessian(s, w);
+    for (int64_t i = 0; i < s->n; i++) {
         const double tolerance = 16 * DBL_EPSILON * w->noise[i];
         w->active[i] = 0;
         if (w->point[i] == w->lower[i] && slope[i] >= -tolerance) w->active[i] = -1;

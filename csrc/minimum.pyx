@@ -8,7 +8,7 @@ from libc.float cimport DBL_EPSILON, DBL_MAX
 from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -42,8 +42,10 @@ cdef extern from "trust_region.h" nogil:
 
 cdef extern from "minimum.h" nogil:
     ctypedef struct iop_minimum:
-        iop_callback start, bounds, objective, parameter, second
-        int64_t n, n_params, n_entries, n_parameter_entries, derivatives, max_steps
+        iop_callback start, bounds, objective, parameter, second, errors, second_errors
+        int64_t n, n_params, n_entries, n_parameter_entries, n_stationary_entries, derivatives, max_steps
+        const int32_t *stationary_rows
+        const int32_t *stationary_columns
         const int32_t *rows
         const int32_t *columns
         const int32_t *parameter_rows
@@ -78,30 +80,46 @@ cdef extern from "minimum.h" nogil:
         int64_t iterations, evaluations, factorisations, refused
     int64_t iop_value_count(const iop_minimum *)
     int iop_are_finite(const double *, int64_t)
+    void iop_take_hessian(const iop_minimum *, iop_minimum_workspace *)
+    int64_t iop_factorise_free(const iop_minimum *, iop_minimum_workspace *, double *)
     void iop_evaluate_objective(const iop_minimum *, iop_minimum_workspace *, const double *, double *)
     iop_status iop_descend(const iop_minimum *, iop_minimum_workspace *)
     void iop_polish(const iop_minimum *, iop_minimum_workspace *)
+
+cdef extern from "derivative_error.h" nogil:
+    ctypedef struct iop_linear_system:
+        int64_t n, n_entries
+        const int32_t *rows
+        const int32_t *columns
+        const double *entries
+        void (*solve)(const iop_linear_system *, double *, int64_t) noexcept nogil
+        const void *factors
+        double *inverse
+    ctypedef struct iop_derivatives:
+        iop_linear_system system
+        int64_t p, n_parameter_entries
+        const int32_t *parameter_rows
+        const int32_t *parameter_columns
+        iop_callback parameter, second, errors, second_errors
+        int (*move)(iop_derivatives *, const double *) noexcept nogil
+        const void *problem
+        double *slack
+    int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
+    void iop_derivatives_lay_out(iop_derivatives *, double *)
+    void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
 
 cdef extern from "minimum_verify.h" nogil:
     iop_status iop_verify_minimum(const iop_minimum *, iop_minimum_workspace *)
     int iop_runs_away(const iop_minimum *, iop_minimum_workspace *)
 
 
-cdef struct Element:
-    # What one element needs beyond the workspace of the minimiser.
-    double *sensitivity   # (n, p)
-    double *parameter     # entries of F_theta
-    double *seed          # x, theta, u, a, v, b: input of the second-derivative callback
-    double *columns       # (n, p) right-hand sides of a row of the Hessian
-
-
 cdef int64_t doubles_needed(const iop_minimum *s) noexcept nogil:
     cdef int64_t n = s.n, p = s.n_params
-    return (2 * (n + p) + 2 * iop_value_count(s) + 13 * n + 3 * n * n
-            + 2 * n * p + s.n_parameter_entries + 3 * (n + p))
+    return (2 * (n + p) + 2 * iop_value_count(s) + 13 * n + 4 * n * n + s.n_stationary_entries
+            + iop_derivatives_size(n, p, s.n_stationary_entries, s.n_parameter_entries, s.derivatives))
 
 
-cdef void lay_out(const iop_minimum *s, iop_minimum_workspace *w, Element *e, double *memory) noexcept nogil:
+cdef void lay_out(const iop_minimum *s, iop_minimum_workspace *w, iop_derivatives *d, double *memory) noexcept nogil:
     """Divides one allocation into the arrays of the workspace."""
     cdef int64_t n = s.n, p = s.n_params
     w.point = memory
@@ -124,11 +142,27 @@ cdef void lay_out(const iop_minimum *s, iop_minimum_workspace *w, Element *e, do
     w.region.matrix = w.region.direction + n
     w.factor = w.region.factor = w.region.matrix + n * n
     w.hessian = w.factor + n * n
-    e.sensitivity = w.hessian + n * n
-    e.columns = e.sensitivity + n * p
-    e.parameter = e.columns + n * p
-    e.seed = e.parameter + s.n_parameter_entries
-    w.active = <int32_t *> (e.seed + 3 * (n + p))
+    d.system.entries = w.hessian + n * n
+    d.system.inverse = <double *> d.system.entries + s.n_stationary_entries
+    d.p = p
+    d.system.n = n
+    d.system.n_entries = s.n_stationary_entries
+    d.system.rows = s.stationary_rows
+    d.system.columns = s.stationary_columns
+    d.system.solve = &solve_stationarity
+    d.system.factors = w
+    d.n_parameter_entries = s.n_parameter_entries
+    d.parameter_rows = s.parameter_rows
+    d.parameter_columns = s.parameter_columns
+    d.parameter = s.parameter
+    d.second = s.second
+    d.errors = s.errors
+    d.second_errors = s.second_errors
+    d.move = &move
+    d.problem = s
+    iop_derivatives_lay_out(d, d.system.inverse + n * n)
+    w.active = <int32_t *> (d.system.inverse + n * n
+                            + iop_derivatives_size(n, p, s.n_stationary_entries, s.n_parameter_entries, s.derivatives))
     w.hit = w.active + n
     w.moving = w.hit + n
 
@@ -140,18 +174,18 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef int64_t i, j, k, failed = 0
     cdef double *memory = <double *> malloc(doubles_needed(s) * sizeof(double) + 3 * s.n * sizeof(int32_t))
     cdef iop_minimum_workspace w
-    cdef Element e
+    cdef iop_derivatives derivatives
     cdef int code
     if memory == NULL:
         return -1
-    lay_out(s, &w, &e, memory)
+    lay_out(s, &w, &derivatives, memory)
     for i in range(n_batch):
         read_inputs(s, &w, operation, inputs, input_strides, i)
         w.iterations = w.evaluations = w.factorisations = w.region.factorisations = w.refused = 0
         code = solve(s, &w)
         if code == IOP_CONVERGED:
-            code = finish(s, &w, &e, i, outputs)
-        if code != IOP_CONVERGED:
+            write_derivatives(s, &w, &derivatives, i, outputs)
+        else:
             failed += 1
             for k in range(6):
                 if outputs[k] != NULL:
@@ -235,66 +269,52 @@ cdef int solve(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
     return code
 
 
-cdef int finish(const iop_minimum *s, iop_minimum_workspace *w, Element *e, int64_t i,
-                double *const *outputs) noexcept nogil:
-    """Writes value, derivatives and error estimate from the factorisation at the minimum."""
-    cdef int64_t n = s.n, p = s.n_params, j, k
-    if outputs[0] != NULL:
-        memcpy(outputs[0] + i * n, w.point, n * sizeof(double))
-    if outputs[3] != NULL:
-        # The Newton correction that is left, and what the factorisation makes of rounding in G.
-        for j in range(n):
-            outputs[3][i * n + j] = fabs(w.step[j]) + fabs(w.slope[j]) + 4 * DBL_EPSILON * fabs(w.point[j])
-    if s.derivatives < 1:
-        return IOP_CONVERGED
-    s.parameter.scalar(w.point, e.parameter, s.parameter.ctx)
-    memset(e.sensitivity, 0, n * p * sizeof(double))
-    for k in range(s.n_parameter_entries):
-        e.sensitivity[s.parameter_rows[k] * p + s.parameter_columns[k]] = -e.parameter[k]
-    solve_stationarity(s, w, e.sensitivity)
-    if not iop_are_finite(e.sensitivity, n * p):
-        return IOP_SINGULAR
-    if outputs[1] != NULL:
-        memcpy(outputs[1] + i * n * p, e.sensitivity, n * p * sizeof(double))
-    if s.derivatives >= 2 and outputs[2] != NULL:
-        second_order(s, w, e, outputs[2] + i * n * p * p)
-    return IOP_CONVERGED
-
-
-cdef void solve_stationarity(const iop_minimum *s, iop_minimum_workspace *w, double *b) noexcept nogil:
+cdef void solve_stationarity(const iop_linear_system *system, double *b, int64_t count) noexcept nogil:
     """F_x X = B in place: rows of active unknowns are their solution, H_FF X_F = B_F - H_FA X_A for the others."""
-    cdef int64_t n = s.n, p = s.n_params, i, j, k
+    cdef const iop_minimum_workspace *w = <const iop_minimum_workspace *> system.factors
+    cdef int64_t n = system.n, i, j, k
     for i in range(n):
         for j in range(n):
             if w.active[j] and not w.active[i] and w.hessian[i * n + j] != 0:
-                for k in range(p):
-                    b[i * p + k] -= w.hessian[i * n + j] * b[j * p + k]
-    iop_cholesky_solve(n, w.factor, b, p)
+                for k in range(count):
+                    b[i * count + k] -= w.hessian[i * n + j] * b[j * count + k]
+    iop_cholesky_solve(n, w.factor, b, count)
 
 
-cdef void second_order(const iop_minimum *s, iop_minimum_workspace *w, Element *e, double *target) noexcept nogil:
-    """x_jk from F_x x_jk = -D2F[(S_j, e_j), (S_k, e_k)], one row of right-hand sides at a time."""
-    cdef int64_t n = s.n, p = s.n_params, i, j, k
-    cdef double *u = e.seed + n + p
-    cdef double *v = u + n + p
-    memcpy(e.seed, w.point, (n + p) * sizeof(double))
-    for j in range(p):
-        memset(u + n, 0, p * sizeof(double))
-        u[n + j] = 1
-        for i in range(n):
-            u[i] = e.sensitivity[i * p + j]
-        for k in range(p):
-            memset(v + n, 0, p * sizeof(double))
-            v[n + k] = 1
-            for i in range(n):
-                v[i] = e.sensitivity[i * p + k]
-            s.second.scalar(e.seed, w.step, s.second.ctx)
-            for i in range(n):
-                e.columns[i * p + k] = -w.step[i]
-        solve_stationarity(s, w, e.columns)
-        for i in range(n):
-            for k in range(p):
-                target[(i * p + j) * p + k] = e.columns[i * p + k]
+cdef void take_entries(const iop_minimum *s, iop_minimum_workspace *w, iop_derivatives *d) noexcept nogil:
+    """Entries of F_x from the Hessian and the unknowns that a bound holds."""
+    cdef double *entries = <double *> d.system.entries
+    cdef int64_t k
+    cdef int32_t i, j
+    for k in range(d.system.n_entries):
+        i, j = d.system.rows[k], d.system.columns[k]
+        entries[k] = (i == j) if w.active[i] else w.hessian[i * s.n + j]
+
+
+cdef int move(iop_derivatives *d, const double *point) noexcept nogil:
+    """The Hessian at another point, factorised; 1 if it is not defined or not positive definite there."""
+    cdef const iop_minimum *s = <const iop_minimum *> d.problem
+    cdef iop_minimum_workspace *w = <iop_minimum_workspace *> d.system.factors
+    cdef double defect
+    s.objective.scalar(point, w.values, s.objective.ctx)
+    if not iop_are_finite(w.values, iop_value_count(s)):
+        return 1
+    iop_take_hessian(s, w)
+    take_entries(s, w, d)
+    return iop_factorise_free(s, w, &defect) < s.n
+
+
+cdef void write_derivatives(const iop_minimum *s, iop_minimum_workspace *w, iop_derivatives *d, int64_t i,
+                            double *const *outputs) noexcept nogil:
+    """Writes value, derivatives and their errors from the factorisation at the minimum."""
+    cdef int64_t n = s.n, j, factorisations = w.factorisations
+    take_entries(s, w, d)
+    for j in range(n):
+        # An unknown at a bound is there exactly.
+        d.slack[j] = 0 if w.active[j] else fabs(w.values[2 + j])
+        w.slope[j] = 0 if w.active[j] else 4 * DBL_EPSILON * w.values[2 + n + j]
+    iop_write_derivatives(d, w.point, w.slope, s.derivatives, i, outputs)
+    w.factorisations = factorisations
 
 
 # -- Python face ------------------------------------------------------------------------------------------
@@ -308,8 +328,11 @@ cdef class Minimum:
     bounds : compiled bundle theta -> lower, upper, nearness of each, or None without bounds
     parameter : compiled bundle (x, theta) -> entries of F_theta, or None without derivatives
     second : compiled bundle (x, theta, u, a, v, b) -> D2F[(u, a), (v, b)], or None below order 2
+    errors : compiled bundle (x, theta) -> rounding errors of F, of the entries of F_x and of F_theta, or None
+    second_errors : compiled bundle (x, theta, u, a, v, b, errors of u, v) -> errors of ``second``, or None
     start : compiled bundle theta -> guess, or None if the guess is the trailing input
-    entries, parameter_entries : int32 arrays (2, count), rows and columns
+    entries, parameter_entries, stationary_entries : int32 arrays (2, count), rows and columns of the Hessian's lower
+        triangle, of F_theta and of F_x, sorted by row
     lower, upper, atol : float64 arrays (n,); lower and upper are the open domain
     rtol : float
     max_steps, derivatives : int
@@ -321,19 +344,27 @@ cdef class Minimum:
     #: the objective enough.
     stat_names = ("iterations", "evaluations", "factorisations", "refused")
 
-    def __init__(self, *, objective, bounds, parameter, second, start, entries, parameter_entries, int64_t n_params,
+    def __init__(self, *, objective, bounds, parameter, second, errors, second_errors, start, entries, parameter_entries,
+                 stationary_entries, int64_t n_params,
                  lower, upper, atol, double rtol, int64_t max_steps, int64_t derivatives):
         entries = np.ascontiguousarray(entries, dtype=np.int32)
         parameter_entries = np.ascontiguousarray(parameter_entries, dtype=np.int32)
+        stationary_entries = np.ascontiguousarray(stationary_entries, dtype=np.int32)
         lower, upper, atol = (np.ascontiguousarray(a, dtype=np.float64) for a in (lower, upper, atol))
-        self.keep = (objective, bounds, parameter, second, start, entries, parameter_entries, lower, upper, atol)
+        self.keep = (objective, bounds, parameter, second, errors, second_errors, start, entries, parameter_entries,
+                     stationary_entries, lower, upper, atol)
         self.data.objective = as_callback(objective)
         self.data.bounds = as_callback(bounds)
         self.data.parameter = as_callback(parameter)
         self.data.second = as_callback(second)
+        self.data.errors = as_callback(errors)
+        self.data.second_errors = as_callback(second_errors)
         self.data.start = as_callback(start)
         self.data.n = len(atol)
         self.data.n_params = n_params
+        self.data.n_stationary_entries = stationary_entries.shape[1]
+        self.data.stationary_rows = <const int32_t *> <uintptr_t> stationary_entries[0].ctypes.data
+        self.data.stationary_columns = <const int32_t *> <uintptr_t> stationary_entries[1].ctypes.data
         self.data.n_entries = entries.shape[1]
         self.data.rows = <const int32_t *> <uintptr_t> entries[0].ctypes.data
         self.data.columns = <const int32_t *> <uintptr_t> entries[1].ctypes.data

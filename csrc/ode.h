@@ -108,6 +108,7 @@ typedef struct {
     double *surface_values;
     double *matrix, *row, *sums, *scale;
     int32_t *pivot;
+    double *scales; /* 2 n, work of the factorisation */
 } iop_ode_flow;
 
 static inline const double *iop_map_jacobian(const iop_map *map, const double *values) { return values + 2 * map->n_rows; }
@@ -234,7 +235,7 @@ static int iop_ode_factorise(iop_flow *flow, double diagonal) {
     memset(s->matrix, 0, m->n * iop_matrix_width(m) * sizeof(double));
     for (int64_t k = 0; k < f->n_entries; k++) iop_row(m, s->matrix, f->rows[k])[f->columns[k]] = -entries[k];
     for (int64_t i = 0; i < m->n; i++) iop_row(m, s->matrix, i)[i] += diagonal;
-    return iop_factorise(m, s->matrix, s->pivot);
+    return iop_factorise(m, s->matrix, s->pivot, s->scales);
 }
 
 /* The Jacobian of the whole flow is block lower triangular: the columns of S depend on the step of y through the

@@ -56,6 +56,7 @@ cdef extern from "ode.h" nogil:
         double *sums
         double *scale
         int32_t *pivot
+        double *scales
     int64_t iop_map_first_size(const iop_map *)
 
 cdef extern from "ode_solve.h" nogil:

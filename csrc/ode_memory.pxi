@@ -45,6 +45,7 @@ cdef double *lay_out(iop_ode_work *w, const iop_ode *ode, int64_t n_times, doubl
     w.s.sums = take(&m, 1 + columns + pairs)
     w.s.scale = take(&m, 1 + columns + pairs)
     w.s.pivot = <int32_t *> take(&m, n)
+    w.s.scales = take(&m, 2 * n)
     w.stepper.z = take(&m, size)
     w.stepper.z_new = take(&m, size)
     w.stepper.work = take(&m, size)

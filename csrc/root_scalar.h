@@ -26,6 +26,7 @@ enum { IOP_F = 0, IOP_FX = 1, IOP_SCALE = 2, IOP_FXX = 3, IOP_N_FINISH = 4 };
 typedef struct {
     iop_callback residual; /* (x, theta) -> F, F_x, scale */
     iop_callback start;    /* theta -> lower, upper [, guess]; block == NULL: trailing inputs of the operation */
+    iop_callback errors;   /* (x, theta) -> rounding errors of F and of the derivatives of the root */
     iop_callback finish;   /* (x, theta) -> F, F_x, scale, F_xx, derivatives of the root */
     int64_t start_kind;
     int64_t n_params;
@@ -226,6 +227,46 @@ static void iop_root_error(int64_t n, const double *restrict f, const double *re
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         error[i] = (fabs(f[i]) + iop_rounding(scale[i], fx[i], x[i])) / fabs(fx[i]) + 0 * x[i];
+}
+
+/* Error of each root, as above but from the running error of F, which knows what is computed without cancellation, where
+ * that is a number; and a step that shows what it changes. */
+IOP_VECTORISED
+static void iop_root_noise(int64_t n, const double *restrict f, const double *restrict fx, const double *restrict scale,
+                           const double *restrict noise, const double *restrict x, double *restrict error,
+                           double *restrict step) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const double rounding = iop_rounding(scale[i], fx[i], x[i]), running = noise[i];
+        const double total = (fabs(f[i]) + (running <= DBL_MAX ? running : rounding)) / fabs(fx[i]) +
+                             DBL_EPSILON * fabs(x[i]) + DBL_MIN;
+        error[i] = total;
+        step[i] = fmax(1e-8 * fabs(x[i]), 2 * total);
+    }
+}
+
+static void iop_root_move(int64_t n, const double *x, const double *step, double *moved) {
+    for (int64_t i = 0; i < n; i++) moved[i] = x[i] + step[i];
+}
+
+/* Turns the steps of lanes around where a derivative is not finite; returns how many. */
+static int64_t iop_root_turn_back(int64_t n, int64_t rows, int64_t stride, const double *moved, double *step) {
+    int64_t turned = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t r = 0; r < rows; r++)
+            if (!(fabs(moved[r * stride + i]) <= DBL_MAX)) {
+                step[i] = -step[i];
+                turned++;
+                break;
+            }
+    return turned;
+}
+
+/* Adds the change of a derivative over the step, taken back to the size of the error; none where there is no step. */
+static void iop_root_add_change(int64_t n, const double *here, const double *moved, const double *error,
+                                const double *step, double *total) {
+    for (int64_t i = 0; i < n; i++)
+        if (step[i] != 0) total[i] += fabs(moved[i] - here[i]) * (error[i] / fabs(step[i])) + DBL_MIN;
 }
 
 /* Copies of a block's codes and counters. */

@@ -42,6 +42,7 @@ cdef extern from "root_scalar.h" nogil:
         iop_callback residual
         iop_callback start
         iop_callback finish
+        iop_callback errors
         int64_t start_kind, n_params, n_derivatives, n_jacobian, max_steps
         double rtol, atol
     ctypedef struct iop_root_lanes:
@@ -66,6 +67,12 @@ cdef extern from "root_scalar.h" nogil:
                                          int64_t attempt, const int64_t *code, double *end)
     void iop_root_error(int64_t n, const double *f, const double *fx, const double *scale, const double *x,
                         double *error)
+    void iop_root_noise(int64_t n, const double *f, const double *fx, const double *scale, const double *noise,
+                        const double *x, double *error, double *step)
+    void iop_root_move(int64_t n, const double *x, const double *step, double *moved)
+    int64_t iop_root_turn_back(int64_t n, int64_t rows, int64_t stride, const double *moved, double *step)
+    void iop_root_add_change(int64_t n, const double *here, const double *moved, const double *error,
+                             const double *step, double *total)
     void iop_root_report(int64_t n, const int64_t *code, int32_t *status)
     int64_t iop_root_open_brackets(iop_root_lanes *s, int64_t n, const double *low, const double *f_low,
                                 const double *fx_low, const double *high, const double *f_high,
@@ -128,7 +135,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     cdef Workspace w
     cdef iop_root_lanes state
     cdef double few[FEW]
-    cdef int64_t k, first, count, filled, size, failed = 0, n_out, lanes
+    cdef int64_t k, first, count, filled, size, found, failed = 0, n_out, lanes
     w.n_rows = 1
     for k in range(operation.n_inputs):
         w.n_rows += operation.input_sizes[k]
@@ -163,7 +170,11 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
         w.evaluations = 0
         start(root, &w, filled)
         iterate(root, &w, filled, root.rtol, root.atol)
-        failed += finish(root, &w, filled, count, first, outputs, status, stats)
+        found = finish(root, &w, filled, count, first, outputs, status, stats)
+        if found < 0:
+            failed = -1
+            break
+        failed += found
         first += count
     if memory != few:
         free(memory)
@@ -223,7 +234,8 @@ cdef int64_t conclude(const iop_root_scalar *root, Workspace *w, int64_t n) noex
 
 cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t filled, int64_t n, int64_t first,
                     double *const *outputs, int32_t *status, int64_t *const *stats) noexcept nogil:
-    """Polishes, verifies, differentiates and writes the outputs of the first n lanes; returns how many of them failed.
+    """Polishes, verifies, differentiates and writes the outputs of the first n lanes; returns how many of them failed,
+    or -1 without memory.
 
     The outputs belong to the point where the finish callback was evaluated last.
     """
@@ -256,6 +268,9 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t filled, i
                     root.n_derivatives - root.n_jacobian, outputs[2])
     if outputs[3] != NULL:
         iop_root_error(n, f, fx, scale, w.final, outputs[3] + first)
+    if root.n_derivatives > 0 and (outputs[4] != NULL or outputs[5] != NULL):
+        if errors(root, w, filled, n, first, outputs) < 0:
+            return -1
     if status != NULL:
         iop_root_report(n, w.code, status + first)
     if stats != NULL:
@@ -263,6 +278,45 @@ cdef int64_t finish(const iop_root_scalar *root, Workspace *w, int64_t filled, i
         for i in range(n):
             stats[1][first + i] = w.evaluations
     return failed
+
+
+cdef int errors(const iop_root_scalar *root, Workspace *w, int64_t filled, int64_t n, int64_t first,
+                double *const *outputs) noexcept nogil:
+    """Writes the estimated errors of the root and of its derivatives of the first n lanes; -1 without memory.
+
+    The error of x counts by the change of the derivatives over a short step from x that is longer than the error, to the one
+    side or, where they are not defined there, the other.
+    """
+    cdef int64_t r, rows = 1 + root.n_derivatives
+    cdef double *derivatives = w.out + IOP_N_FINISH * w.stride
+    cdef double *memory = <double *> malloc((2 * rows + IOP_N_FINISH + 2) * w.stride * sizeof(double))
+    cdef double *total = memory
+    cdef double *x_error = memory + rows * w.stride
+    cdef double *step = x_error + w.stride
+    cdef double *moved = step + w.stride
+    if memory == NULL:
+        return -1
+    memcpy(w.block, w.final, filled * sizeof(double))
+    root.errors.block(filled, w.stride, w.block, total, root.errors.ctx)
+    iop_root_noise(filled, w.out + IOP_F * w.stride, w.out + IOP_FX * w.stride, w.out + IOP_SCALE * w.stride, total,
+                   w.final, x_error, step)
+    for r in range(2):
+        iop_root_move(filled, w.final, step, w.block)
+        root.finish.block(filled, w.stride, w.block, moved, root.finish.ctx)
+        if iop_root_turn_back(filled, root.n_derivatives, w.stride, moved + IOP_N_FINISH * w.stride, step) == 0:
+            break
+    for r in range(root.n_derivatives):
+        iop_root_add_change(n, derivatives + r * w.stride, moved + (IOP_N_FINISH + r) * w.stride, x_error, step,
+                            total + (1 + r) * w.stride)
+    if outputs[3] != NULL:
+        iop_scatter(x_error, w.stride, first, n, 1, outputs[3])
+    if outputs[4] != NULL:
+        iop_scatter(total + w.stride, w.stride, first, n, root.n_jacobian, outputs[4])
+    if outputs[5] != NULL:
+        iop_scatter(total + (1 + root.n_jacobian) * w.stride, w.stride, first, n,
+                    root.n_derivatives - root.n_jacobian, outputs[5])
+    free(memory)
+    return 0
 
 
 # -- Python face ------------------------------------------------------------------------------------------
@@ -273,6 +327,7 @@ cdef class RootScalar:
     Parameters
     ----------
     residual, finish : compiled bundles (x, theta) -> F, F_x, scale [, F_xx, derivatives of the root]
+    errors : compiled bundle (x, theta) -> rounding errors of F and of the derivatives of the root, or None without derivatives
     start : compiled bundle theta -> lower, upper [, guess], or None if they are trailing inputs
     start_kind : "bracket", "guess", or "both" for a guess inside a bracket
     n_params : int, number of parameters, flattened
@@ -286,13 +341,17 @@ cdef class RootScalar:
     #: Counters of one solve, in the order in which the kernel writes them.
     stat_names = ("iterations", "evaluations")
 
-    def __init__(self, *, residual, start, finish, str start_kind, int64_t n_params, int64_t n_jacobian,
+    def __init__(self, *, residual, start, finish, errors, str start_kind, int64_t n_params, int64_t n_jacobian,
                  int64_t n_hessian, double rtol, double atol, int64_t max_steps):
-        self.keep = (residual, start, finish)
+        self.keep = (residual, start, finish, errors)
         self.data.residual.block = <iop_block_function> <uintptr_t> residual.block_address
         self.data.residual.ctx = NULL
         self.data.finish.block = <iop_block_function> <uintptr_t> finish.block_address
         self.data.finish.ctx = NULL
+        self.data.errors.block = NULL
+        self.data.errors.ctx = NULL
+        if errors is not None:
+            self.data.errors.block = <iop_block_function> <uintptr_t> errors.block_address
         self.data.start.block = NULL
         self.data.start.ctx = NULL
         if start is not None:

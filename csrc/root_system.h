@@ -19,6 +19,7 @@ typedef struct {
     iop_callback residual;  /* (x, theta) -> F, rounding scale of F, entries of F_x */
     iop_callback parameter; /* (x, theta) -> entries of F_theta */
     iop_callback second;    /* (x, theta, u, a, v, b) -> second derivative of F along (u, a) and (v, b) */
+    iop_callback errors, second_errors; /* of derivatives, see derivative_error.h; scalar == NULL without them */
     iop_matrix_shape shape;
     int64_t n_params;
     int64_t n_entries;           /* of F_x */
@@ -50,6 +51,7 @@ typedef struct {
     double *gradient;
     double *work;    /* 2 n */
     int32_t *pivot;
+    const iop_matrix_shape *shape;
     int64_t logarithmic; /* update positive unknowns by factors: Newton's method for their logarithms */
     int64_t iterations, evaluations, factorisations, fallback;
 } iop_root_workspace;
@@ -68,7 +70,7 @@ static void iop_fill_matrix(const iop_root_system *s, const double *entries, dou
 static int iop_factorise_system(const iop_root_system *s, iop_root_workspace *w, const double *values) {
     iop_fill_matrix(s, values + 2 * s->shape.n, w->matrix);
     w->factorisations++;
-    return iop_factorise(&s->shape, w->matrix, w->pivot);
+    return iop_factorise(&s->shape, w->matrix, w->pivot, w->work);
 }
 
 static int iop_all_finite(const double *values, int64_t n) {
@@ -291,7 +293,7 @@ static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_wor
                 w->step[i] = -w->gradient[i];
             }
             w->factorisations++;
-            if (!iop_factorise(&dense, w->matrix, w->pivot)) {
+            if (!iop_factorise(&dense, w->matrix, w->pivot, w->work)) {
                 iop_solve(&dense, w->matrix, w->pivot, w->step, 1);
                 iop_set_trial(s, w, w->step, iop_largest_step(s, w, w->step));
                 for (int64_t i = 0; i < n; i++)

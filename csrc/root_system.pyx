@@ -8,7 +8,7 @@ from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -30,11 +30,12 @@ cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
         int64_t n, lower, upper, banded
     int64_t iop_matrix_width(const iop_matrix_shape *)
+    int iop_factorise(const iop_matrix_shape *, double *, int32_t *, double *)
     void iop_solve(const iop_matrix_shape *, const double *lu, const int32_t *pivot, double *b, int64_t count)
 
 cdef extern from "root_system.h" nogil:
     ctypedef struct iop_root_system:
-        iop_callback start, residual, parameter, second
+        iop_callback start, residual, parameter, second, errors, second_errors
         iop_matrix_shape shape
         int64_t n_params, n_entries, n_parameter_entries, derivatives, max_steps, fixed_point
         const int32_t *rows
@@ -58,8 +59,10 @@ cdef extern from "root_system.h" nogil:
         double *gradient
         double *work
         int32_t *pivot
+        const iop_matrix_shape *shape
         int64_t logarithmic, iterations, evaluations, factorisations, fallback
     void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
+    void iop_fill_matrix(const iop_root_system *, const double *, double *)
     int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
     int iop_all_finite(const double *, int64_t)
     int iop_correction_is_small(const iop_root_system *, const double *, const double *, double)
@@ -69,6 +72,28 @@ cdef extern from "root_system.h" nogil:
     iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double, double *)
     int iop_is_regular(const iop_root_system *, iop_root_workspace *)
 
+cdef extern from "derivative_error.h" nogil:
+    ctypedef struct iop_linear_system:
+        int64_t n, n_entries
+        const int32_t *rows
+        const int32_t *columns
+        const double *entries
+        void (*solve)(const iop_linear_system *, double *, int64_t) noexcept nogil
+        const void *factors
+        double *inverse
+    ctypedef struct iop_derivatives:
+        iop_linear_system system
+        int64_t p, n_parameter_entries
+        const int32_t *parameter_rows
+        const int32_t *parameter_columns
+        iop_callback parameter, second, errors, second_errors
+        int (*move)(iop_derivatives *, const double *) noexcept nogil
+        const void *problem
+        double *slack
+    int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
+    void iop_derivatives_lay_out(iop_derivatives *, double *)
+    void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
+
 cdef extern from "anderson.h" nogil:
     int64_t iop_anderson_memory(int64_t)
     iop_status iop_anderson(const iop_root_system *, iop_root_workspace *, double *)
@@ -77,11 +102,8 @@ cdef extern from "anderson.h" nogil:
 cdef struct Element:
     # What one element needs beyond the workspace of Newton's method.
     double *guess
-    double *sensitivity   # (n, p)
-    double *parameter     # entries of F_theta
-    double *seed          # x, theta, u, a, v, b: input of the second-derivative callback
-    double *columns       # (n, p) right-hand sides of a row of the Hessian
     double *anderson
+    iop_derivatives derivatives
 
 
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
@@ -90,8 +112,9 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef const iop_root_system *s = <const iop_root_system *> operation.data
     cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0, total = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
-    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n * p + s.n_parameter_entries
-                         + 3 * (n + p) + n * p + iop_anderson_memory(n))
+    cdef int64_t n_derivatives = iop_derivatives_size(n, p, s.n_entries, s.n_parameter_entries, s.derivatives)
+    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n_derivatives
+                         + iop_anderson_memory(n))
     cdef double *memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
     cdef iop_root_workspace w
     cdef Element e
@@ -110,12 +133,9 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     w.gradient = w.weight + n
     w.work = w.gradient + n
     e.guess = w.work + 2 * n
-    e.sensitivity = e.guess + 2 * n
-    e.parameter = e.sensitivity + n * p
-    e.seed = e.parameter + s.n_parameter_entries
-    e.columns = e.seed + 3 * (n + p)
-    e.anderson = e.columns + n * p
-    w.pivot = <int32_t *> (e.anderson + iop_anderson_memory(n))
+    e.anderson = e.guess + 2 * n
+    bind_derivatives(s, &w, &e.derivatives, e.anderson + iop_anderson_memory(n))
+    w.pivot = <int32_t *> (e.anderson + iop_anderson_memory(n) + n_derivatives)
     for k in range(operation.n_inputs):
         total += operation.input_sizes[k]
     for i in range(n_batch):
@@ -132,8 +152,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
         w.iterations = w.evaluations = w.factorisations = w.fallback = w.logarithmic = 0
         code = solve(s, &w, &e)
         if code == IOP_CONVERGED:
-            code = finish(s, &w, &e, i, outputs)
-        if code != IOP_CONVERGED:
+            write_derivatives(s, &w, &e.derivatives, i, outputs)
+        else:
             failed += 1
             for k in range(6):
                 if outputs[k] != NULL:
@@ -148,6 +168,30 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             stats[3][i] = w.fallback
     free(memory)
     return failed
+
+
+cdef void bind_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_derivatives *d,
+                           double *memory) noexcept nogil:
+    """Gives the derivatives their system, callbacks and memory."""
+    d.p = s.n_params
+    d.system.n = s.shape.n
+    d.system.n_entries = s.n_entries
+    d.system.rows = s.rows
+    d.system.columns = s.columns
+    d.system.solve = &solve_factorised
+    d.system.factors = w
+    d.system.inverse = w.normal
+    d.n_parameter_entries = s.n_parameter_entries
+    d.parameter_rows = s.parameter_rows
+    d.parameter_columns = s.parameter_columns
+    d.parameter = s.parameter
+    d.second = s.second
+    d.errors = s.errors
+    d.second_errors = s.second_errors
+    d.move = &move
+    d.problem = s
+    iop_derivatives_lay_out(d, memory)
+    w.shape = &s.shape
 
 
 cdef int begin(const iop_root_system *s, iop_root_workspace *w, Element *e) noexcept nogil:
@@ -246,60 +290,33 @@ cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
     return IOP_CONVERGED
 
 
-cdef int finish(const iop_root_system *s, iop_root_workspace *w, Element *e, int64_t i,
-                double *const *outputs) noexcept nogil:
-    """Writes value, derivatives and error estimate from the factorisation at the root."""
-    cdef int64_t n = s.shape.n, p = s.n_params, j, k
-    if outputs[0] != NULL:
-        memcpy(outputs[0] + i * n, w.point, n * sizeof(double))
-    if outputs[3] != NULL:
-        # The Newton correction that is left, and what the factorisation makes of rounding in F.
-        for j in range(n):
-            w.step[j] = -w.values[j]
-            w.gradient[j] = 4 * DBL_EPSILON * w.values[n + j]
-        iop_solve(&s.shape, w.matrix, w.pivot, w.step, 1)
-        iop_solve(&s.shape, w.matrix, w.pivot, w.gradient, 1)
-        for j in range(n):
-            outputs[3][i * n + j] = fabs(w.step[j]) + fabs(w.gradient[j]) + 4 * DBL_EPSILON * fabs(w.point[j])
-    if s.derivatives < 1:
-        return IOP_CONVERGED
-    s.parameter.scalar(w.point, e.parameter, s.parameter.ctx)
-    memset(e.sensitivity, 0, n * p * sizeof(double))
-    for k in range(s.n_parameter_entries):
-        e.sensitivity[s.parameter_rows[k] * p + s.parameter_columns[k]] = -e.parameter[k]
-    iop_solve(&s.shape, w.matrix, w.pivot, e.sensitivity, p)
-    if not iop_all_finite(e.sensitivity, n * p):
-        return IOP_SINGULAR
-    if outputs[1] != NULL:
-        memcpy(outputs[1] + i * n * p, e.sensitivity, n * p * sizeof(double))
-    if s.derivatives >= 2 and outputs[2] != NULL:
-        hessian(s, w, e, outputs[2] + i * n * p * p)
-    return IOP_CONVERGED
+cdef void solve_factorised(const iop_linear_system *system, double *b, int64_t count) noexcept nogil:
+    """F_x X = B in place, with the factorisation at the root."""
+    cdef const iop_root_workspace *w = <const iop_root_workspace *> system.factors
+    iop_solve(w.shape, w.matrix, w.pivot, b, count)
 
 
-cdef void hessian(const iop_root_system *s, iop_root_workspace *w, Element *e, double *target) noexcept nogil:
-    """x_jk from F_x x_jk = -D2F[(S_j, e_j), (S_k, e_k)], one row of right-hand sides at a time."""
-    cdef int64_t n = s.shape.n, p = s.n_params, i, j, k
-    cdef double *u = e.seed + n + p
-    cdef double *v = u + n + p
-    memcpy(e.seed, w.point, (n + p) * sizeof(double))
-    for j in range(p):
-        memset(u + n, 0, p * sizeof(double))
-        u[n + j] = 1
-        for i in range(n):
-            u[i] = e.sensitivity[i * p + j]
-        for k in range(p):
-            memset(v + n, 0, p * sizeof(double))
-            v[n + k] = 1
-            for i in range(n):
-                v[i] = e.sensitivity[i * p + k]
-            s.second.scalar(e.seed, w.step, s.second.ctx)
-            for i in range(n):
-                e.columns[i * p + k] = -w.step[i]
-        iop_solve(&s.shape, w.matrix, w.pivot, e.columns, p)
-        for i in range(n):
-            for k in range(p):
-                target[(i * p + j) * p + k] = e.columns[i * p + k]
+cdef int move(iop_derivatives *d, const double *point) noexcept nogil:
+    """F_x at another point, factorised; 1 if it is not defined or singular there."""
+    cdef const iop_root_system *s = <const iop_root_system *> d.problem
+    cdef iop_root_workspace *w = <iop_root_workspace *> d.system.factors
+    s.residual.scalar(point, w.trial_values, s.residual.ctx)
+    if not iop_all_finite(w.trial_values, 2 * s.shape.n + s.n_entries):
+        return 1
+    iop_fill_matrix(s, w.trial_values + 2 * s.shape.n, w.matrix)
+    d.system.entries = w.trial_values + 2 * s.shape.n
+    return iop_factorise(&s.shape, w.matrix, w.pivot, w.work)
+
+
+cdef void write_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_derivatives *d, int64_t i,
+                            double *const *outputs) noexcept nogil:
+    """Writes value, derivatives and their errors from the factorisation at the root."""
+    cdef int64_t n = s.shape.n, j
+    d.system.entries = w.values + 2 * n
+    for j in range(n):
+        d.slack[j] = fabs(w.values[j])
+        w.gradient[j] = 4 * DBL_EPSILON * w.values[n + j]
+    iop_write_derivatives(d, w.point, w.gradient, s.derivatives, i, outputs)
 
 
 # -- Python face ------------------------------------------------------------------------------------------
@@ -312,6 +329,8 @@ cdef class RootSystem:
     residual : compiled bundle (x, theta) -> F, rounding scale, entries of F_x sorted by row
     parameter : compiled bundle (x, theta) -> entries of F_theta, or None without derivatives
     second : compiled bundle (x, theta, u, a, v, b) -> D2F[(u, a), (v, b)], or None below order 2
+    errors : compiled bundle (x, theta) -> rounding errors of F, of the entries of F_x and of F_theta, or None
+    second_errors : compiled bundle (x, theta, u, a, v, b, errors of u, v) -> errors of ``second``, or None
     start : compiled bundle theta -> guess, or None if the guess is the trailing input
     entries, parameter_entries : int32 arrays (2, count), rows and columns
     bandwidths : (lower, upper) for banded storage, or None for dense
@@ -327,17 +346,19 @@ cdef class RootSystem:
     #: was needed, 2 if Newton's method for the logarithms of positive unknowns, 3 if Levenberg-Marquardt steps.
     stat_names = ("iterations", "evaluations", "factorisations", "fallback")
 
-    def __init__(self, *, residual, parameter, second, start, entries, parameter_entries, bandwidths, int64_t n_params,
+    def __init__(self, *, residual, parameter, second, errors, second_errors, start, entries, parameter_entries, bandwidths, int64_t n_params,
                  lower, upper, atol, double rtol, int64_t max_steps, int64_t derivatives,
                  int64_t fixed_point=0):
         cdef int64_t n = len(atol)
         entries = np.ascontiguousarray(entries, dtype=np.int32)
         parameter_entries = np.ascontiguousarray(parameter_entries, dtype=np.int32)
         lower, upper, atol = (np.ascontiguousarray(a, dtype=np.float64) for a in (lower, upper, atol))
-        self.keep = (residual, parameter, second, start, entries, parameter_entries, lower, upper, atol)
+        self.keep = (residual, parameter, second, errors, second_errors, start, entries, parameter_entries, lower, upper, atol)
         self.data.residual = as_callback(residual)
         self.data.parameter = as_callback(parameter)
         self.data.second = as_callback(second)
+        self.data.errors = as_callback(errors)
+        self.data.second_errors = as_callback(second_errors)
         self.data.start = as_callback(start)
         self.data.shape.n = n
         self.data.shape.banded = bandwidths is not None

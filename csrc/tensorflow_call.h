@@ -232,7 +232,7 @@ static int iop_run_target(const iop_target *target, const iop_batch *batch, char
     } else {
         failed = iop_run_kernel(target, batch);
     }
-    if (failed > 0 && (target->flags & IOP_SOLVES)) {
+    if (failed > 0) {
         if (!has_gil)
             state = PyGILState_Ensure();
         has_gil = 1;

@@ -156,35 +156,50 @@ def record(
         warnings.warn_explicit(_message(problem, found[0]), SolveWarning, "implicitops", 0, "implicitops")
 
 
-def record_nans(operation: Operation, inputs: Sequence[np.ndarray], output: np.ndarray) -> None:
-    """Count the NaNs of an operation's first output, if it is one of :data:`SOLVES`.
+def record_nans(operation: Operation, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+    """Count the NaNs of an operation's outputs, if it solves a problem or is part of a derivative of one.
+
+    A derivative has failed where it is NaN although its inputs are finite; else something before it has.
 
     Parameters
     ----------
     operation : Operation
-    inputs : sequence of ndarray, whose leading axes broadcast to those of the output
-    output : ndarray
+    inputs : sequence of ndarray, whose leading axes broadcast to those of the outputs
+    outputs : sequence of ndarray, the first of the operation's; empty where they were not computed
     """
-    if not isinstance(operation, SOLVES):
+    solves = isinstance(operation, SOLVES)
+    problem: Problem | None = getattr(operation, "problem" if solves else "differentiated", None)
+    if problem is None:
         return
-    failed = _has_nan(output, operation.output_shapes[0])
+    found = [_has_nan(x, shape) for x, shape in zip(outputs, operation.output_shapes) if x.size]
+    if not found:
+        return
+    failed = np.logical_or.reduce(found)
     if isinstance(operation, Adjoint):  # a cotangent that is NaN is the failure of something else
         failed &= ~_has_nan(inputs[-1], operation.input_shapes[-1])
+    elif not solves:
+        for x, shape in zip(inputs, operation.input_shapes):
+            failed &= np.isfinite(x).all(axis=tuple(range(-len(shape), 0)))
     where = np.argwhere(failed)
     if not len(where):
         return
-    problem: Problem = operation.problem
     start_given = getattr(operation, "start_given", False)
     shapes = operation.input_shapes if start_given else problem.argument_shapes
     arrays = [np.broadcast_to(x, failed.shape + x.shape[x.ndim - len(s) :]) for x, s in zip(inputs, shapes)]
-    elements = (([np.array(x[tuple(i)]) for x in arrays], _status_in(output[tuple(i)])) for i in where)
+    present = [x for x in outputs if x.size]
+    elements = (
+        ([np.array(x[tuple(i)]) for x in arrays], _status_in([x[tuple(i)] for x in present], solves)) for i in where
+    )
     record(problem, len(where), lambda: elements, start_given=start_given)
 
 
-def _status_in(value: np.ndarray) -> Status:
+def _status_in(outputs: Sequence[np.ndarray], solves: bool) -> Status:
     """Status that the first NaN of an element carries: that of the very solve that failed."""
-    bits = int(np.ravel(value)[np.isnan(np.ravel(value))][:1].view(np.int64)[0])
-    return Status.from_code(bits & MARKED_STATUS) if bits & ~MARKED_STATUS == MARK else Status.UNDEFINED
+    numbers = np.concatenate([np.ravel(output) for output in outputs])
+    bits = int(numbers[np.isnan(numbers)][:1].view(np.int64)[0])
+    if bits & ~MARKED_STATUS == MARK:
+        return Status.from_code(bits & MARKED_STATUS)
+    return Status.UNDEFINED if solves else Status.DERIVATIVE_UNDEFINED
 
 
 def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
@@ -215,8 +230,10 @@ def _place(problem: Problem, status: Status, values: Sequence[Any]) -> str:
 
 
 def _message(problem: Problem, failure: Failure) -> str:
+    has_value = failure.status in (Status.DERIVATIVE_UNDEFINED, Status.DERIVATIVE_INACCURATE)
+    lost = "the derivative is" if has_value else "the value and its derivatives are"
     return (
-        f"{problem!r} failed {failure}. Inside a graph the value and its derivatives are NaN there, which a "
+        f"{problem!r} failed {failure}. Inside a graph {lost} NaN there, which a "
         "sampler takes for impossible. Further failures of this problem are counted without a warning: see "
         "implicitops.failures()."
     )

@@ -25,6 +25,9 @@ _FLOAT64 = np.dtype(np.float64)
 #: Error relative to a derivative from which on it is called inaccurate; the same as in csrc/derivative_status.h.
 INACCURATE = 1e-3
 
+#: Smallest normal number.
+TINY = np.finfo(float).tiny
+
 
 def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, start_given: bool = False) -> Any:
     """Value of a solved problem, as a float64 scalar or array; with its status, nothing is raised where it failed.
@@ -325,7 +328,9 @@ def _bad_derivative(problem: Problem, solution: Solution, flat: int, status: Sta
             bad = np.zeros(entry.shape, bool) if error is None else error > INACCURATE * np.abs(entry)
         if not bad.any():
             continue
-        index = tuple(map(int, np.argwhere(bad)[0]))
+        # Of several the one that is largest beside its own error, which a zero in all but rounding is not.
+        sizes = np.where(bad, 1.0 if error is None else np.abs(entry) / np.maximum(error, TINY), -1.0)
+        index = tuple(map(int, np.unravel_index(np.argmax(np.nan_to_num(sizes)), bad.shape)))
         where, columns = index[: len(index) - order], index[len(index) - order :]
         names = " and ".join(problem.parameter_symbols[c].name for c in columns)
         component = f" of component {where if len(core) != 1 else where[0]}" if where else ""

@@ -238,8 +238,12 @@ def report_failures(
         _array(view).reshape(((n,) if stride else ()) + resolved(shape, length))
         for view, stride, shape in zip(inputs, strides, operation.input_shapes)
     ]
-    output = _array(outputs[0]).reshape((n, *resolved(operation.output_shapes[0], length)))
-    failures.record_nans(operation, arrays, output)
+    found = [_array(view) for view in outputs]
+    computed = [
+        array.reshape((n, *resolved(shape, length))) if array.size else array
+        for array, shape in zip(found, operation.output_shapes)
+    ]
+    failures.record_nans(operation, arrays, computed)
     return 0
 
 

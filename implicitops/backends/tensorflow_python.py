@@ -35,7 +35,7 @@ def _computed(node: Node, inputs: Sequence[Any], n_wanted: int) -> list[Any]:
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
         outputs = evaluate(computed, arrays)[:n_wanted]
-        failures.record_nans(computed, arrays, outputs[0])
+        failures.record_nans(computed, arrays, outputs)
         return [*outputs, *[np.empty(0)] * (node.n_outputs - n_wanted)]
 
     if tf.executing_eagerly():

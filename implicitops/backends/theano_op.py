@@ -169,7 +169,7 @@ class SymbolicOperation(COp):
 
     def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Count the NaNs of a solve; called from C code too."""
-        failures.record_nans(self.operation, inputs, outputs[0])
+        failures.record_nans(self.operation, inputs, outputs)
 
     # -- C code -------------------------------------------------------------------------------------------
 

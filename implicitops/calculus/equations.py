@@ -10,6 +10,7 @@ import sympy as sp
 
 from implicitops.calculus.differentiate import rounding_scale
 from implicitops.calculus.minimum import stationarity
+from implicitops.calculus.rounding import running_errors
 from implicitops.calculus.statement import Statement
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
@@ -136,8 +137,26 @@ class Equations:
 
     def second_bundle(self) -> Bundle:
         """(x, p, u, a, v, b) to the second derivative of F along (u, a) and (v, b)."""
+        first, second, twice = self._second
+        return self.tape.bundle((*self.symbols, *first, *second), twice)
+
+    @cached_property
+    def _second(self) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Symbol, ...], list[sp.Expr]]:
+        """Symbols of two directions, and the second derivative of F along them."""
         first = sp.symbols(f"u0:{len(self.symbols)}", real=True)
         second = sp.symbols(f"v0:{len(self.symbols)}", real=True)
         once = self.tape.forward(self.values, dict(zip(self.symbols, first)))
-        twice = self.tape.forward(once, dict(zip(self.symbols, second)))
-        return self.tape.bundle((*self.symbols, *first, *second), twice)
+        return first, second, self.tape.forward(once, dict(zip(self.symbols, second)))
+
+    def error_bundle(self) -> Bundle:
+        """(x, p) to rounding errors of F, and of the entries of F_x and F_p."""
+        entries = [*self._jacobian, *self._entries(self.statement.parameters, self.parameter_pattern)]
+        return self.tape.bundle(self.symbols, running_errors(self.tape, [*self.values, *entries]))
+
+    def second_error_bundle(self) -> Bundle:
+        """(x, p, u, a, v, b, errors of u and v) to errors of the second derivative of F."""
+        first, second, twice = self._second
+        given = sp.symbols(f"e0:{2 * self.n}", nonnegative=True)
+        known = dict(zip((*first[: self.n], *second[: self.n]), given))
+        inputs = (*self.symbols, *first, *second, *given)
+        return self.tape.bundle(inputs, running_errors(self.tape, twice, known))

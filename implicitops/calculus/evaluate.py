@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 
@@ -37,6 +38,11 @@ class Evaluate(Operation):
             return 0, 0
         sizes = [math.prod(shape) for shape in self.input_shapes[: self.solution_input + 1]]
         return sum(sizes[:-1]), sum(sizes)
+
+    @property
+    def differentiated(self) -> Any:
+        """The problem of whose answer this is a derivative, if it is one: its arguments are then the first inputs."""
+        return getattr(self, "problem", None)
 
     def write(self, tape: Tape) -> Outputs:
         """Write the outputs on a tape in terms of ``groups``; returns the values of each output, flattened."""
@@ -82,6 +88,10 @@ class Pullback(Evaluate):
         return self.parent.solution_input
 
     @property
+    def differentiated(self) -> Any:
+        return self.parent.differentiated
+
+    @property
     def groups(self) -> Groups:
         return (*self.parent.groups, *seeds(self.parent.output_shapes, f"c{len(self.parent.groups)}"))
 
@@ -113,6 +123,10 @@ class Pushforward(Evaluate):
     @property
     def solution_input(self) -> int | None:
         return self.parent.solution_input
+
+    @property
+    def differentiated(self) -> Any:
+        return self.parent.differentiated
 
     @property
     def groups(self) -> Groups:

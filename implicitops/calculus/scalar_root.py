@@ -24,6 +24,7 @@ from implicitops.calculus.differentiate import rounding_scale
 from implicitops.calculus.equations import residuals_of
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
+from implicitops.calculus.rounding import running_errors
 from implicitops.calculus.statement import Statement
 from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
@@ -59,8 +60,17 @@ class ScalarRootRule:
 
     def finish_bundle(self, derivatives: int) -> Bundle:
         """(x, p) to F, F_x, the scale, F_xx, and the derivatives of the root up to an order."""
-        symbols, residual, x, parameters = _canonical(self.problem)
         tape = Tape()
+        return tape.bundle(_canonical(self.problem)[0], tuple(self._finish(tape, derivatives)))
+
+    def error_bundle(self, derivatives: int) -> Bundle:
+        """(x, p) to rounding errors of F and of the derivatives of the root up to an order."""
+        tape = Tape()
+        value, _, _, _, *roots = self._finish(tape, derivatives)
+        return tape.bundle(_canonical(self.problem)[0], running_errors(tape, [value, *roots]))
+
+    def _finish(self, tape: Tape, derivatives: int) -> list[sp.Expr]:
+        _, residual, x, parameters = _canonical(self.problem)
         value, scale = tape.add(residual), tape.add(rounding_scale(residual))
         # No derivative that is not asked for: a function may have none in the argument that holds a parameter.
         slope, *slopes = tape.reverse([(value, sp.S.One)], (x, *parameters) if derivatives >= 1 else (x,))
@@ -81,7 +91,7 @@ class ScalarRootRule:
                     total = tape.add(second[j][k] + mixed[j] * first[k] + mixed[k] * first[j] + bent)
                     entries[j, k] = entries[k, j] = tape.add(-total / slope)
             outputs.extend(entries[j, k] for j in range(n) for k in range(n))
-        return tape.bundle(symbols, tuple(outputs))
+        return outputs
 
 
 @lru_cache(maxsize=256)

@@ -17,12 +17,21 @@ from implicitops.calculus.sensitivities import (
 from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
+from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.integral import Integral
+from implicitops.problems.minimum import Minimum
 from implicitops.problems.ode import ODE
+from implicitops.problems.root import Root
 
 #: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
 #: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
-ESTIMATED: dict[type, tuple[bool, bool]] = {Integral: (True, True), ODE: (True, True)}
+ESTIMATED: dict[type, tuple[bool, bool]] = {
+    Root: (True, True),
+    FixedPoint: (True, True),
+    Minimum: (True, True),
+    Integral: (True, True),
+    ODE: (True, True),
+}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class AtPoint(Operation):
         return equations_of(self.problem)
 
     @property
+    def differentiated(self) -> Any:
+        """The problem of whose answer this serves a derivative."""
+        return self.problem
+
+    @property
     def point_shapes(self) -> tuple[Shape, ...]:
         """Shapes of the parameters and of x."""
         return (*self.problem.parameter_shapes, (len(self.problem.unknowns),))

@@ -119,7 +119,7 @@ class Tape:
             if isinstance(value, sp.Symbol):
                 terms.setdefault(value, []).append(self.add(weight))
         totals = {}
-        order = self._dependencies(list(terms))
+        order = self.dependencies(list(terms))
         active = self._depending_on(inputs, order)
         for symbol in reversed(order):
             if symbol not in terms or symbol not in active:
@@ -145,7 +145,7 @@ class Tape:
         list of Expr on the tape, one for each value
         """
         directional: dict[sp.Expr, sp.Expr] = dict(tangents)
-        for symbol in self._dependencies([v for v in values if isinstance(v, sp.Symbol)]):
+        for symbol in self.dependencies([v for v in values if isinstance(v, sp.Symbol)]):
             if symbol in self.definitions:
                 parts = [
                     self.partial(symbol, argument) * directional[argument]
@@ -163,7 +163,7 @@ class Tape:
                 active.add(symbol)
         return active
 
-    def _dependencies(self, symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
+    def dependencies(self, symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
         """All Symbols that given ones depend on, and themselves, in an order in which each follows its arguments."""
         order: list[sp.Symbol] = []
         seen: set[sp.Symbol] = set()
@@ -182,12 +182,12 @@ class Tape:
         """Whether a value on the tape is surely NaN where a Symbol is: it contains it, and no comparison chooses."""
         if not isinstance(value, sp.Symbol):
             return False
-        needed = self._dependencies([value])
+        needed = self.dependencies([value])
         return symbol in needed and not any(self.definitions.get(s, s).has(*_CHOICES) for s in needed)
 
     def bundle(self, inputs: Sequence[sp.Symbol], outputs: Sequence[sp.Expr]) -> Bundle:
         """What the code generator needs to compute values on the tape."""
-        needed = set(self._dependencies([s for output in outputs for s in sorted(output.free_symbols, key=_name)]))
+        needed = set(self.dependencies([s for output in outputs for s in sorted(output.free_symbols, key=_name)]))
         definitions = tuple((s, e) for s, e in self.definitions.items() if s in needed)
         return Bundle(tuple(inputs), tuple(outputs), definitions)
 

@@ -104,7 +104,9 @@ def _build(operation: Operation) -> Any:
         return _linear_operation(operation)
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
-        kernel: Any = _evaluate.Evaluate(compiled(operation.name, operation.bundle), operation.solution_range)
+        kernel: Any = _evaluate.Evaluate(
+            compiled(operation.name, operation.bundle), operation.solution_range, operation.differentiated is not None
+        )
     elif isinstance(operation, Solve):
         is_minimum = isinstance(operation.problem, Minimum)
         kernel = _minimum_kernel(operation) if is_minimum else _system_or_scalar(operation)
@@ -144,6 +146,7 @@ def _scalar_root(operation: Solve) -> Any:
         residual=compiled(f"{key}/residual", rule.residual_bundle),
         start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
         finish=compiled(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
+        errors=compiled(f"{key}/errors{order}", lambda: rule.error_bundle(order)) if order >= 1 else None,
         start_kind=_start_kind(problem),
         n_params=n,
         n_jacobian=n if order >= 1 else 0,
@@ -181,6 +184,7 @@ def _minimum_kernel(operation: Solve) -> Any:
         bounds=compiled(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
         start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
         entries=rule.hessian_pattern,
+        stationary_entries=equations_of(problem).jacobian_pattern,
         **_common_arguments(operation),
     )
 
@@ -192,6 +196,8 @@ def _common_arguments(operation: Solve) -> dict[str, Any]:
     return {
         "parameter": compiled(f"{key}/parameter", equations.parameter_bundle) if order >= 1 else None,
         "second": compiled(f"{key}/second", equations.second_bundle) if order >= 2 else None,
+        "errors": compiled(f"{key}/errors", equations.error_bundle) if order >= 1 else None,
+        "second_errors": compiled(f"{key}/second_errors", equations.second_error_bundle) if order >= 2 else None,
         "parameter_entries": equations.parameter_pattern if order >= 1 else np.empty((2, 0)),
         "n_params": len(problem.parameter_symbols),
         "lower": [float(low) for low, _ in problem.domain],
