@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,22 @@ _MEMBERS = np.array(_BY_CODE, dtype=object)
 
 
 @dataclass(frozen=True)
+class Estimates:
+    """Estimated absolute errors of a :class:`Solution`, each None where the method has none.
+
+    Parameters
+    ----------
+    value : ndarray of the shape of the value; for the finite differences of ``External``, of the highest derivative
+    jacobian : ndarray of the shape of the Jacobian
+    hessian : ndarray of the shape of the Hessian
+    """
+
+    value: np.ndarray | None = None
+    jacobian: np.ndarray | None = None
+    hessian: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Solution:
     """Result of :meth:`Problem.solve`: the answer, its derivatives and why each solve ended.
 
@@ -183,26 +200,49 @@ class Solution:
         Derivative with respect to the parameters, flattened in the order of ``problem.params``.
     hessian : ndarray (..., p, p) or (..., n, p, p), or None if not asked for
     status_code : int32 ndarray (...), codes of :class:`Status`
-    error_estimate : ndarray of the shape of ``value``, or None where the method has none
-        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``; an
-        ``ODE`` has one where derivatives are asked for as well.
+    estimates : Estimates, or a function that makes them when they are first looked at
     stats : mapping of a counter's name to an int64 ndarray (...)
     time_derivative : ndarray of the shape of ``value``, or None
         Derivative of each row with respect to its own output time, along with the Jacobian of an ODE.
-    jacobian_error : ndarray of the shape of ``jacobian``, or None where the method has no estimate
-        Estimated absolute error of each entry, from rounding and from the error of the value; NaN where not known.
-    hessian_error : ndarray of the shape of ``hessian``, or None where the method has no estimate
     """
 
     value: np.ndarray
     jacobian: np.ndarray | None
     hessian: np.ndarray | None
     status_code: np.ndarray
-    error_estimate: np.ndarray | None = None
+    estimates: Estimates | Callable[[], Estimates] = Estimates()
     stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     time_derivative: np.ndarray | None = None
-    jacobian_error: np.ndarray | None = None
-    hessian_error: np.ndarray | None = None
+
+    @property
+    def error_estimate(self) -> np.ndarray | None:
+        """Estimated absolute error of the value, or None where the method has none.
+
+        For the finite differences of ``External`` it is that of the derivative, with the shape of ``jacobian``. That of
+        an ``ODE`` takes a second integration, which is made when an estimate is first looked at.
+        """
+        return self._estimates.value
+
+    @property
+    def jacobian_error(self) -> np.ndarray | None:
+        """Estimated absolute error of each entry of the Jacobian, or None where the method has none.
+
+        It is that of rounding and of what the error of the value makes of the derivative; NaN where it is not known.
+        """
+        return self._estimates.jacobian
+
+    @property
+    def hessian_error(self) -> np.ndarray | None:
+        """Estimated absolute error of each entry of the Hessian, or None where the method has none."""
+        return self._estimates.hessian
+
+    @cached_property
+    def _estimates(self) -> Estimates:
+        return self.estimates() if callable(self.estimates) else self.estimates
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What would make the estimates holds compiled code: they go along themselves.
+        return {f.name: self._estimates if f.name == "estimates" else getattr(self, f.name) for f in fields(self)}
 
     @property
     def status(self) -> Any:

@@ -13,12 +13,13 @@ from implicitops.backends.marked_nan import run_marked
 from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
+from implicitops.calculus.solve import ESTIMATED_ON_DEMAND
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
 from implicitops.problems.reasons import reason
 from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
-from implicitops.status import ArgumentError, Solution, SolveError, Status
+from implicitops.status import ArgumentError, Estimates, Solution, SolveError, Status
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -96,28 +97,27 @@ def solve(
     n, length = math.prod(batch), free_length(inputs, signature.input_shapes)
     shapes = signature.output_shapes if length is None else [resolved(s, length) for s in signature.output_shapes]
     value = np.empty(batch + shapes[0])
-    error = np.empty(batch + shapes[3]) if shapes[3] != (0,) else None
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
-    jacobian_error = np.empty(batch + shapes[4]) if shapes[4] != (0,) else None
-    hessian_error = np.empty(batch + shapes[5]) if shapes[5] != (0,) else None
-    outputs = [value, jacobian, hessian, error, jacobian_error, hessian_error]
     kernel = signature.kernel.with_length(length)
+    answer = [value, jacobian, hessian]
+    errors = [np.empty(batch + shape) if shape != (0,) else None for shape in shapes[3:]]
+    on_demand = isinstance(problem, ESTIMATED_ON_DEMAND)
+    outputs = [*answer, *([None] * 3 if on_demand else errors)]
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
+    # Copies: whoever gave the inputs may have changed them when the estimates are looked at.
+    again = (n, [array.copy() for array in inputs], strides, answer, errors) if on_demand else None
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
-    jacobian_error, hessian_error, _ = _without_time(problem, jacobian_error, hessian_error)
     places = {name: stats.pop(name) for name in PLACE if name in stats}
     solution = Solution(
         value=value[()],
         jacobian=jacobian,
         hessian=hessian,
         status_code=status.reshape(batch)[()],
-        error_estimate=None if error is None else error[()],
+        estimates=_estimates(problem, errors) if again is None else lambda: _estimated(problem, kernel, *again),
         stats={name: counter.reshape(batch)[()] for name, counter in stats.items()},
         time_derivative=time_derivative,
-        jacobian_error=jacobian_error,
-        hessian_error=hessian_error,
     )
     if failed and throw:
         cause = getattr(kernel.kernel, "cause", None)
@@ -127,6 +127,27 @@ def solve(
             solution,
         ) from cause
     return solution
+
+
+def _estimated(
+    problem: Problem,
+    kernel: Any,
+    n: int,
+    inputs: Sequence[np.ndarray],
+    strides: Sequence[int],
+    answer: Sequence[np.ndarray | None],
+    errors: Sequence[np.ndarray | None],
+) -> Estimates:
+    """Estimates of a solve that did without them, from another one."""
+    run(kernel, n, inputs, strides, [*(None if a is None else np.empty_like(a) for a in answer), *errors])
+    return _estimates(problem, errors)
+
+
+def _estimates(problem: Problem, errors: Sequence[np.ndarray | None]) -> Estimates:
+    """Estimates from what a kernel wrote to its outputs for the errors of value, Jacobian and Hessian."""
+    value, jacobian, hessian = errors
+    jacobian, hessian, _ = _without_time(problem, jacobian, hessian)
+    return Estimates(None if value is None else value[()], jacobian, hessian)
 
 
 def place_counters(problem: Problem, arguments: Sequence[Any], derivatives: int) -> tuple[int, dict[str, int]]:

@@ -34,6 +34,10 @@ ESTIMATED: dict[type, tuple[bool, bool]] = {
 }
 
 
+#: Kinds whose estimates take a second solve: :attr:`Solution.estimates` makes them when they are first looked at.
+ESTIMATED_ON_DEMAND = (ODE,)
+
+
 @dataclass(frozen=True)
 class Solve(Operation):
     """Solution of a problem as a function of its parameters.
@@ -79,11 +83,7 @@ class Solve(Operation):
         An output that was not asked for, or of which the kernel has no estimate, has length 0.
         """
         value, first, second = self._derivative_shapes()
-        if isinstance(self.problem, External):
-            error = error_shape(self.problem, self.derivatives)
-        else:
-            # The error of an ODE takes a second integration, for which it costs nothing to ask along with derivatives.
-            error = (0,) if isinstance(self.problem, ODE) and self.derivatives == 0 else value
+        error = error_shape(self.problem, self.derivatives) if isinstance(self.problem, External) else value
         return (value, first, second, error, *self._derivative_error_shapes(first, second))
 
     def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:

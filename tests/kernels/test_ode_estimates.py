@@ -1,5 +1,7 @@
 """Promises of the estimated errors of an ODE's values and derivatives: honest, and not much larger than the errors."""
 
+import pickle
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -100,3 +102,24 @@ class TestWhatHappensOnTheWay:
         assert solution.status is Status.DERIVATIVE_UNDEFINED
         assert np.isclose(solution.value[0, 0], np.exp(-1), rtol=1e-7)
         assert np.isclose(solution.jacobian[0, 0, 0], -1e160 * np.exp(-1), rtol=1e-7)
+
+    def test_values_alone_have_an_estimate_too(self, method):
+        solution = iop.ODE({x: -k * x}, [k], initial={x: 1}, method=method).solve(0.5, times=[1.0, 2.0])
+        assert (np.abs(solution.value[:, 0] - np.exp([-0.5, -1.0])) <= solution.error_estimate[:, 0]).all()
+        assert (solution.error_estimate < 1e-4).all()
+        assert solution.jacobian_error is solution.hessian_error is None
+
+    def test_estimates_are_those_of_the_inputs_that_were_solved_for(self, method):
+        problem = iop.ODE({x: -k * x}, [k], initial={x: 1}, method=method)
+        rates = np.array([0.5, 0.7])
+        solution = problem.solve(rates, times=[1.0], derivatives=1)
+        rates[:] = 1e6
+        expected = problem.solve([0.5, 0.7], times=[1.0], derivatives=1)
+        assert np.array_equal(solution.jacobian_error, expected.jacobian_error)
+
+    def test_estimates_travel_with_a_pickled_solution(self, method):
+        problem = iop.ODE({x: -k * x}, [k], initial={x: 1}, method=method)
+        solution = problem.solve(0.5, times=[1.0], derivatives=1)
+        opened = pickle.loads(pickle.dumps(solution))
+        assert np.array_equal(opened.jacobian_error, solution.jacobian_error)
+        assert np.array_equal(opened.value, solution.value)
