@@ -55,7 +55,7 @@ class TestShapes:
         assert solution.value.shape == (*batch, 3, 2)
         assert np.shape(solution.status) == batch
         estimates = (solution.error_estimate, solution.jacobian_error, solution.hessian_error)
-        found = (solution.value if derivatives else None, solution.jacobian, solution.hessian)
+        found = (solution.value, solution.jacobian, solution.hessian)
         assert [np.shape(e) for e in estimates] == [np.shape(f) for f in found]
         first, second = ((*batch, 3, 2, *(4,) * k) for k in (1, 2))
         assert (None if solution.jacobian is None else solution.jacobian.shape) == (first if derivatives else None)
@@ -92,25 +92,29 @@ class TestDerivatives:
 
 class TestErrors:
     def test_times_that_are_a_number(self, decays):
-        with pytest.raises(ArgumentError, match=r"times must be 1-D, of any length .*; got the number 3\.0: write \[3"):
+        with pytest.raises(
+            ArgumentError, match=r"times: it must be 1-D, of any length .*; got the number 3\.0: write \[3"
+        ):
             decays.problem()(0.3, START, 0.1, times=3.0)
 
     def test_lengths_that_differ(self, decays):
         operation = Adjoint(decays.problem())
-        with pytest.raises(ArgumentError, match=r"same length.*; got times 3, cotangent of the answer 4"):
+        with pytest.raises(ArgumentError, match=r"same length.*; got the lengths times 3, cotangent of the answer 4"):
             evaluate(operation, [0.3, START, 0.1, TIMES, np.ones((4, 2))])
 
     def test_rows_of_the_wrong_width(self, decays):
         operation = Adjoint(decays.problem())
-        message = (
-            r"cotangent of the answer must be an array whose last axes are \(2,\) after one of any length; got shape"
-        )
+        message = r"cotangent of the answer: it must be an array whose last axes are \(2,\) after one of any length; got shape"
         for wrong in (np.ones((3, 3)), np.ones(2)):
             with pytest.raises(ArgumentError, match=message):
                 evaluate(operation, [0.3, START, 0.1, TIMES, wrong])
 
     def test_batches_that_do_not_broadcast(self, decays):
-        with pytest.raises(ArgumentError, match=r"broadcast; got a \(2,\), b \(\), t0 \(\), times \(3,\)"):
+        message = (
+            r"broadcast; got a of shape \(2,\), b of shape \(2,\) with the batch shape \(\), t0 of shape \(\), "
+            r"times of shape \(3, 4\) with the batch shape \(3,\)"
+        )
+        with pytest.raises(ArgumentError, match=message):
             decays.problem()([0.1, 0.2], START, 0.1, times=np.ones((3, 4)))
 
     def test_failure_names_the_arguments(self, decays):
