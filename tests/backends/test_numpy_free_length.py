@@ -104,7 +104,7 @@ class TestErrors:
 
     def test_rows_of_the_wrong_width(self, decays):
         operation = Adjoint(decays.problem())
-        message = r"cotangent of the answer: it must be an array whose last axes are \(2,\) after one of any length; got shape"
+        message = r"cotangent of the answer: it must be an array whose last axes are \(2,\) after .* length; got shape"
         for wrong in (np.ones((3, 3)), np.ones(2)):
             with pytest.raises(ArgumentError, match=message):
                 evaluate(operation, [0.3, START, 0.1, TIMES, wrong])
