@@ -146,10 +146,10 @@ def test_a_status_that_means_the_same_for_all_keeps_its_text():
 class TestInGraphs:
     def warned(self, operation, arguments):
         failures.reset_failures()
-        output = evaluate(operation, arguments)[0]
+        outputs = evaluate(operation, arguments)
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
-            failures.record_nans(operation, arguments, output)
+            failures.record_nans(operation, arguments, outputs)
         (warning,) = found
         return str(warning.message)
 

@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.status import Estimates
 from implicitops.testing import verify_grad
 from implicitops.testing.differentiation import numpy as replay
 from implicitops.testing.integral_case import flattened
@@ -196,7 +197,7 @@ class TestWrongSolveIsCaught:
 
     def test_error_estimate_that_is_too_small(self):
         def change(solution, derivatives, options):
-            return {"value": solution.value * (1 + 1e-11), "error_estimate": 0 * solution.value}
+            return {"value": solution.value * (1 + 1e-11), "estimates": Estimates(0 * solution.value)}
 
         assert self.caught(wrong(change)) == {"error estimate"}
 
