@@ -25,6 +25,9 @@ enum { IOP_STUCK = 8 };
 /* What rounding leaves of an integral that vanishes, in units of that of its absolute value. */
 #define IOP_ROUNDING (200 * DBL_EPSILON)
 
+/* Distance beyond which formulas of derivatives may overflow where the integrand does not. */
+#define IOP_FAR 1e60
+
 static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
 static int iop_begin_powers(iop_quadrature_work *w, int64_t k);
 
@@ -154,6 +157,18 @@ static int iop_fails_at_end(iop_quadrature_work *w, const iop_cell *cell, int st
     return iop_inside_or(w, status);
 }
 
+/* Whether derivatives are wanted that count at distances at which their formulas may overflow, as squares and cubes of
+ * 1 + x^1.1 do, so that some of their terms get lost: sets the open ends of the cell. */
+static int iop_reaches_overflow(const iop_quadrature_work *w, iop_cell *cell) {
+    double low, high, factor;
+    if (w->quadrature->method != IOP_QUADRATURE_AUTO || w->size == w->quadrature->n || cell->map == IOP_TANH_SINH) return 0;
+    iop_map_node(cell, cell->from, &low, &factor);
+    iop_map_node(cell, cell->to, &high, &factor);
+    cell->open_high |= fabs(high) > IOP_FAR;
+    cell->open_low |= cell->map == IOP_SINH_SINH && fabs(low) > IOP_FAR;
+    return cell->open_low || cell->open_high;
+}
+
 /* Starts a double exponential rule on a cell whose map and width are set. */
 static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     const iop_quadrature *q = w->quadrature;
@@ -181,6 +196,10 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
             return iop_fails_at_end(w, cell, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);
         return iop_begin_tail(w, cell->stretch);
+    }
+    if (iop_reaches_overflow(w, cell)) {
+        const int status = iop_begin_powers(w, k);
+        if (status != IOP_DIVERGENT) return status;
     }
     for (int64_t c = 0; c < w->size; c++) w->residue[c] += w->tail[c];
     return IOP_CONVERGED;
