@@ -125,6 +125,10 @@ def test_oscillations_that_look_smooth_on_the_nodes_are_seen():
     waves(np.arange(1.0, 20_012.0, 97.0))
 
 
+def test_oscillations_that_two_trapezoidal_rules_see_at_equal_phases_are_seen():
+    waves(np.array([5098.0, 5461.0, 8334.0]))
+
+
 @pytest.mark.slow
 def test_no_frequency_is_aliased():
     waves(np.arange(1.0, 20_012.0))
