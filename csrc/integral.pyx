@@ -87,6 +87,7 @@ cdef extern from "quadrature.h" nogil:
         double *largest
         iop_cell *cells
         double *cell_data
+        iop_cell **ordered
         int64_t n_cells
         int64_t capacity
         int64_t evaluations
@@ -154,6 +155,7 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.largest = take(&m, q.n)
     w.cells = NULL
     w.cell_data = NULL
+    w.ordered = NULL
     w.n_cells = w.capacity = w.out_of_memory = 0
     w.inside = NULL
     if q.inside != NULL:
@@ -191,6 +193,7 @@ cdef void release(iop_quadrature_work *w) noexcept nogil:
     cdef int64_t j
     free(w.cells)
     free(w.cell_data)
+    free(w.ordered)
     if w.inside != NULL:
         for j in range(w.quadrature.n_forms):
             if w.quadrature.inside[j] != NULL:

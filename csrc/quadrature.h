@@ -75,7 +75,8 @@ struct iop_quadrature_work {
     double *largest; /* of each expression, over all nodes of the solve, G dx/dt */
     iop_cell *cells;
     double *cell_data;
-    int64_t n_cells, capacity;
+    iop_cell **ordered;    /* Gauss-Kronrod cells from one end of each stretch to the other */
+    int64_t n_cells, capacity, n_ordered;
     int64_t evaluations, subintervals, double_exponential, extrapolated;
     double floor;          /* error that always does: an integral inside another may underflow */
     double failed_at;      /* where a cell could not be divided further, or NaN */

@@ -25,6 +25,9 @@ enum { IOP_STUCK = 8 };
 /* What rounding leaves of an integral that vanishes, in units of that of its absolute value. */
 #define IOP_ROUNDING (200 * DBL_EPSILON)
 
+/* Distance beyond which formulas of derivatives may overflow where the integrand does not. */
+#define IOP_FAR 1e60
+
 static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
 static int iop_begin_powers(iop_quadrature_work *w, int64_t k);
 
@@ -50,11 +53,13 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
         iop_cell *cells = realloc(w->cells, capacity * sizeof(iop_cell));
         if (cells != NULL) w->cells = cells;
         double *data = cells == NULL ? NULL : realloc(w->cell_data, IOP_CELL_ROWS * w->rows * capacity * sizeof(double));
-        if (data == NULL) {
+        if (data != NULL) w->cell_data = data;
+        iop_cell **ordered = data == NULL ? NULL : realloc(w->ordered, capacity * sizeof(iop_cell *));
+        if (ordered != NULL) w->ordered = ordered;
+        if (ordered == NULL) {
             w->out_of_memory = 1;
             return -1;
         }
-        w->cell_data = data;
         w->capacity = capacity;
         for (int64_t k = 0; k < capacity; k++) {
             double *own = data + IOP_CELL_ROWS * w->rows * k;
@@ -154,6 +159,21 @@ static int iop_fails_at_end(iop_quadrature_work *w, const iop_cell *cell, int st
     return iop_inside_or(w, status);
 }
 
+/* Whether derivatives are wanted of an integrand that counts at distances at which their formulas may overflow, as squares
+ * and cubes of 1 + x^1.1 do, so that some of their terms get lost: sets the open ends of the cell. */
+static int iop_reaches_overflow(iop_quadrature_work *w, iop_cell *cell) {
+    const int line = cell->map == IOP_SINH_SINH;
+    const double far[2] = {iop_place_of(cell, cell->sign * IOP_FAR), line ? iop_place_of(cell, -IOP_FAR) : 0};
+    if (w->quadrature->method != IOP_QUADRATURE_AUTO || w->size == w->quadrature->n || cell->map == IOP_TANH_SINH) return 0;
+    iop_sample(w, cell, 1 + line, far);
+    for (int64_t e = 0; e < w->quadrature->n; e++)
+        for (int64_t i = 0; i < 1 + line; i++) {
+            const double term = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
+            if (term > 1e-17 * cell->magnitude[e] && term <= DBL_MAX) *(i == 0 ? &cell->open_high : &cell->open_low) = 1;
+        }
+    return cell->open_low || cell->open_high;
+}
+
 /* Starts a double exponential rule on a cell whose map and width are set. */
 static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
     const iop_quadrature *q = w->quadrature;
@@ -181,6 +201,14 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
             return iop_fails_at_end(w, cell, cell->cut_off ? IOP_UNDEFINED : IOP_DIVERGENT);
         iop_clear(w, cell);
         return iop_begin_tail(w, cell->stretch);
+    }
+    const int open_low = cell->open_low, open_high = cell->open_high;
+    if (iop_reaches_overflow(w, cell)) {
+        const int status = iop_begin_powers(w, k);
+        if (status != IOP_DIVERGENT) return status;
+        cell = &w->cells[k];
+        cell->open_low = open_low;
+        cell->open_high = open_high;
     }
     for (int64_t c = 0; c < w->size; c++) w->residue[c] += w->tail[c];
     return IOP_CONVERGED;

@@ -19,6 +19,9 @@ static const double iop_reaches[IOP_N_REACHES] = {690, 340, 220, 165, 110};
 #define IOP_LEAST_EXPONENT 1e-7
 #define IOP_LINEAR 1e-13
 
+/* How well the line of a derivative must agree with what it is at the least reach. */
+#define IOP_AGREEMENT 1e-3
+
 /* One end of a cell in logarithms: values of g and its derivatives at S, S - step, S - 2 step. */
 typedef struct {
     double reach, step;
@@ -44,8 +47,37 @@ static int iop_take_line(const iop_power_end *end, double at, double before, dou
     return fabs(at - 2 * before + earlier) <= IOP_LINEAR * (scale + fabs(at) + fabs(before) + fabs(earlier));
 }
 
-/* Integral of one expression and its derivatives behind S, added to a cell; 0 if it is no power there. */
-static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end, int64_t e, iop_cell *tail) {
+/* Whether a line agrees with the value `near` at a smaller reach; `scale` is the size of what cancels in it.  Formulas of derivatives may overflow on the way, and
+ * lose some of their terms or all: that of 1/(1 + x^a) by a does where (1 + x^a)^2 is infinite, and 0 is a line as well. */
+static int iop_agrees(const iop_power_end *end, double at, double slope, double reach, double near, double scale) {
+    return fabs(at + slope * (end->reach - reach) - near) <= IOP_AGREEMENT * fabs(near) + 1000 * IOP_LINEAR * (scale + fabs(at));
+}
+
+/* Whether a component is nothing long before the end, from values at the least reach and at three places that are not far
+ * out. */
+static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t c, const iop_power_end *far, const iop_power_end *begin) {
+    double largest = 0, before = INFINITY;
+    for (int64_t i = 0; i < 3; i++) largest = fmax(largest, fabs(begin->g[i][c]));
+    for (int64_t i = 2; i >= 0; i--) {
+        const double now = fabs(far->g[i][c]);
+        if (!(now <= 1e-25 * largest && now <= before && largest <= DBL_MAX)) return 0;
+        before = now;
+    }
+    return 1;
+}
+
+/* Whether an expression and its derivatives are all nothing long before the end: then it is no power with a small
+ * exponent. */
+static int iop_all_fall_to_nothing(const iop_quadrature_work *w, int64_t e, const iop_power_end *far, const iop_power_end *begin) {
+    for (int64_t c = 0; c < w->size; c++)
+        if (iop_component_of(w, c).expression == e && !iop_falls_to_nothing(w, c, far, begin)) return 0;
+    return 1;
+}
+
+/* Integral of one expression and its derivatives behind S, added to a cell; 0 if it is no power there, or not the one that
+ * it is at the least reach. */
+static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end, const iop_power_end *near, const iop_power_end *begin,
+                         int64_t e, iop_cell *tail) {
     const int64_t n = w->quadrature->n, d = w->first;
     const double *g = end->g[0], *g1 = end->g[1], *g2 = end->g[2];
     double b;
@@ -58,7 +90,9 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
     for (int64_t a = 0; a < d; a++) {
         const int64_t c = n + e * d + a;
         double slope;
+        if (iop_falls_to_nothing(w, c, near, begin)) continue;
         if (!iop_take_line(end, g[c] / g[e], g1[c] / g1[e], g2[c] / g2[e], 0, &slope)) return 0;
+        if (!iop_agrees(end, g[c] / g[e], slope, near->reach, near->g[0][c] / near->g[0][e], 0)) return 0;
         const double size = fabs(rest) * (fabs(g[c] / g[e]) + fabs(slope / b));
         tail->integral[c] += rest * (g[c] / g[e] - slope / b);
         tail->error[c] += 2 * size * uncertain;
@@ -72,7 +106,10 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
             const double cancels = fabs(ra * rk) + fabs(g[c] / g[e]);
             const double slope_a = (g2[ca] / g2[e] - ra) / (2 * end->step), slope_k = (g2[ck] / g2[e] - rk) / (2 * end->step);
             double slope;
+            if (iop_falls_to_nothing(w, c, near, begin)) continue;
             if (!iop_take_line(end, q, q1, q2, cancels, &slope)) return 0;
+            const double *h = near->g[0], there = h[c] / h[e] - h[ca] / h[e] * (h[ck] / h[e]);
+            if (!iop_agrees(end, q, slope, near->reach, there, cancels)) return 0;
             const double la = ra - slope_a / b, lk = rk - slope_k / b;
             const double size = fabs(rest) * ((fabs(ra) + fabs(slope_a / b)) * (fabs(rk) + fabs(slope_k / b)) + cancels + fabs(slope / b));
             tail->integral[c] += rest * (la * lk + q - slope / b + slope_a * slope_k / (b * b));
@@ -82,39 +119,22 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
     return 1;
 }
 
-/* Whether an expression and its derivatives are nothing long before the end, from values at three places that are far
- * out, and three that are not: then it is no power with a small exponent. */
-static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t e, const double *far, const double *begin) {
-    for (int64_t c = 0; c < w->size; c++) {
-        double largest = 0, before = INFINITY;
-        if (iop_component_of(w, c).expression != e) continue;
-        for (int64_t i = 0; i < 3; i++) largest = fmax(largest, fabs(begin[i * w->size + c]));
-        for (int64_t i = 2; i >= 0; i--) {
-            const double now = fabs(far[i * w->size + c]);
-            if (!(now <= 1e-25 * largest && now <= before && largest <= DBL_MAX)) return 0;
-            before = now;
-        }
-    }
-    return 1;
-}
-
 /* Integral behind one open end of a cell in logarithms, into a further cell: sets *reach to where it begins.  Returns 0 if
  * some expression is no power there. */
 static int iop_add_power_end(iop_quadrature_work *w, int64_t k, int outward, double *reach, double *memory) {
     const int64_t other = iop_new_cell(w, w->cells[k].stretch);
     if (other < 0) return 0;
-    iop_power_end end;
-    double *near = memory + 3 * w->size, *begin = memory + 6 * w->size;
-    iop_sample_end(w, &w->cells[k], outward, iop_reaches[IOP_N_REACHES - 1], near, &end);
-    iop_sample_end(w, &w->cells[k], outward, 10, begin, &end);
+    iop_power_end end, near, begin;
+    iop_sample_end(w, &w->cells[k], outward, iop_reaches[IOP_N_REACHES - 1], memory + 3 * w->size, &near);
+    iop_sample_end(w, &w->cells[k], outward, 10, memory + 6 * w->size, &begin);
     for (int64_t r = 0; r < IOP_N_REACHES; r++) {
         iop_cell *tail = &w->cells[other];
         int fits = 1;
         memset(tail->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
         iop_sample_end(w, &w->cells[k], outward, iop_reaches[r], memory, &end);
         for (int64_t e = 0; e < w->quadrature->n && fits; e++) {
-            if (iop_falls_to_nothing(w, e, near, begin)) continue;
-            fits = iop_add_power(w, &end, e, tail);
+            if (iop_all_fall_to_nothing(w, e, &near, &begin)) continue;
+            fits = iop_add_power(w, &end, &near, &begin, e, tail);
         }
         for (int64_t c = 0; c < w->size; c++) fits &= isfinite(tail->integral[c]) != 0;
         if (!fits) continue;

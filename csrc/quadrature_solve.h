@@ -115,6 +115,7 @@ static int iop_integrate(iop_quadrature_work *w, int outermost) {
     while (status == IOP_CONVERGED) {
         double least = 1;
         if (iop_sum_cells(w)) {
+            iop_order_cells(w);
             int found = iop_see_on_one_side_only(w);
             if (!found) status = iop_check_trapezoids(w, &found);
             if (found || status != IOP_CONVERGED) continue;

@@ -92,7 +92,7 @@ class Level:
     n_stated : int, so many of the points come from the statement
     switches : tuple of (Switch, position of its point)
     scale : Expr, unit of length of an infinite range
-    oscillates : bool, the integrand has a known function that oscillates towards infinity
+    oscillates : bool, the integrand has a known function that oscillates
     centers : tuple of Expr, places at which a peak or a step of the integrand may stand
     depth : int, 0 for the innermost
     inside : tuple of Level, the level inside for each of ``forms``; None where there is no form or no such level
@@ -274,8 +274,8 @@ class Quadrature:
             inside = [point for point in dict.fromkeys(candidates) if not _is_outside(point, lower, upper)]
             for point in inside if len(inside) <= _MAX_SINGULAR_POINTS else ():
                 _place(points, point)
-            if lower.is_infinite or upper.is_infinite:
-                length = oscillation(parts.expressions, variable)
+            length = oscillation(parts.expressions, variable)
+        endless = lower.is_infinite or upper.is_infinite
         return Level(
             variable=variable,
             parameters=self.statement.parameters,
@@ -287,7 +287,7 @@ class Quadrature:
             points=tuple(points),
             n_stated=n_stated,
             switches=placed,
-            scale=sp.S.One if length is None else length,
+            scale=length if endless and length is not None else sp.S.One,
             oscillates=length is not None,
             centers=peak_centers(parts.expressions, variable, set(self.statement.unknowns[:depth])),
             depth=depth,

@@ -125,6 +125,10 @@ def test_oscillations_that_look_smooth_on_the_nodes_are_seen():
     waves(np.arange(1.0, 20_012.0, 97.0))
 
 
+def test_oscillations_that_two_trapezoidal_rules_see_at_equal_phases_are_seen():
+    waves(np.array([5098.0, 5461.0, 8334.0]))
+
+
 @pytest.mark.slow
 def test_no_frequency_is_aliased():
     waves(np.arange(1.0, 20_012.0))
@@ -168,6 +172,24 @@ SLOW = [
         lambda a: mpmath.pi / mpmath.sin(mpmath.pi * a),
         (0.02, 0.98, 0.5),
     ),
+    # Squares and cubes of the bases, in formulas of derivatives, are infinite long before the integrand is 0.
+    (
+        "1/(1+x^a)",
+        1 / (1 + x**a),
+        (x, 0, oo),
+        lambda a: mpmath.pi / a / mpmath.sin(mpmath.pi / a),
+        (1.005, 1.05, 1.1, 1.3),
+    ),
+    (
+        "Student with a scale",
+        (1 + x**2 / a) ** (-(a + 1) / 2),
+        (x, -oo, oo),
+        lambda a: mpmath.sqrt(a * mpmath.pi) * mpmath.gamma(a / 2) / mpmath.gamma((a + 1) / 2),
+        (0.02, 0.05, 0.1, 0.3),
+    ),
+    # Derivatives by p are nothing where the integrand still counts.
+    ("(p+x)^-(1+a)", (p + x) ** (-a - 1), (x, 0, oo), lambda a, p: p**-a / a, ((0.03, 0.7), (0.05, 2.0), (0.1, 2.0))),
+    ("Burr", x ** (p - 1) / (1 + x**p) ** (1 + a), (x, 0, oo), lambda a, p: 1 / (a * p), ((0.02, 1.5), (0.1, 1.5))),
 ]
 
 
@@ -190,6 +212,12 @@ def test_ends_that_are_slow_powers_have_value_and_derivatives(integrand, limits,
             if order >= 2 and len(at) == 1:
                 second = float(mpmath.diff(exact, at[0], 2))
                 np.testing.assert_allclose(solution.hessian[0, 0], second, rtol=2e-8)
+
+
+def test_a_factor_of_a_slow_power_costs_no_more_evaluations():
+    solution = iop.Integral(p * (1 + x) ** (-a - 1), (x, 0, oo), [a, p]).solve(0.05, 2.0, derivatives=2)
+    np.testing.assert_allclose(solution.hessian, [[32000, -400], [-400, 0]], rtol=1e-8)
+    assert solution.stats["evaluations"] < 2000
 
 
 @pytest.mark.parametrize("method", ["gauss_kronrod", "double_exponential"])
