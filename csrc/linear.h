@@ -77,6 +77,40 @@ static inline double iop_dot(const double *x, const double *y, int64_t count) {
     return sum;
 }
 
+/* y -= sum_k a[k] X[columns[k]], or X[k] without `columns`, for `width` of the `count` columns of X.  The sums stay in
+ * registers, and every order of vectors subtracts in the same order. */
+static inline __attribute__((always_inline)) void iop_subtract_columns(const double *a, const int32_t *columns, int64_t m,
+                                                                       const double *x, int64_t count, double *y,
+                                                                       const int width) {
+    double sum[8];
+    for (int c = 0; c < width; c++) sum[c] = y[c];
+    for (int64_t k = 0; k < m; k++) {
+        const double factor = a[k], *from = x + (columns != NULL ? columns[k] : k) * count;
+        for (int c = 0; c < width; c++) sum[c] -= factor * from[c];
+    }
+    for (int c = 0; c < width; c++) y[c] = sum[c];
+}
+
+static inline __attribute__((always_inline)) void iop_subtract_all_columns(const double *a, const int32_t *columns,
+                                                                           int64_t m, const double *x, int64_t count,
+                                                                           double *y) {
+    int64_t c = 0;
+    for (; c + 8 <= count; c += 8) iop_subtract_columns(a, columns, m, x + c, count, y + c, 8);
+    if (count - c >= 4) {
+        iop_subtract_columns(a, columns, m, x + c, count, y + c, 4);
+        c += 4;
+    }
+    if (count - c == 3) iop_subtract_columns(a, columns, m, x + c, count, y + c, 3);
+    if (count - c == 2) iop_subtract_columns(a, columns, m, x + c, count, y + c, 2);
+    if (count - c == 1) iop_subtract_columns(a, columns, m, x + c, count, y + c, 1);
+}
+
+/* y -= a X for a row `a` of m numbers and X (m, count). */
+IOP_VECTORISED_SHORT
+static void iop_subtract_row(const double *a, int64_t m, const double *x, int64_t count, double *y) {
+    iop_subtract_all_columns(a, NULL, m, x, count, y);
+}
+
 static inline void iop_swap(double *x, double *y, int64_t count) {
     for (int64_t j = 0; j < count; j++) {
         const double swapped = x[j];
@@ -106,12 +140,20 @@ static inline void iop_raise_to(const double *restrict x, double factor, double 
     }
 }
 
-static inline double iop_largest(const double *x, const double *factors, int64_t count) {
+/* Largest |x| and |x| factors. */
+IOP_VECTORISED_SHORT
+static double iop_largest_size(const double *x, int64_t count) {
     double largest = 0;
-    for (int64_t j = 0; j < count; j++) {
-        const double size = factors == NULL ? fabs(x[j]) : fabs(x[j]) * factors[j];
-        largest = size > largest ? size : largest;
-    }
+#pragma omp simd reduction(max : largest)
+    for (int64_t j = 0; j < count; j++) largest = fabs(x[j]) > largest ? fabs(x[j]) : largest;
+    return largest;
+}
+
+IOP_VECTORISED_SHORT
+static double iop_largest_product(const double *x, const double *factors, int64_t count) {
+    double largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t j = 0; j < count; j++) largest = fabs(x[j]) * factors[j] > largest ? fabs(x[j]) * factors[j] : largest;
     return largest;
 }
 
@@ -125,13 +167,13 @@ static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *
     for (int64_t i = 0; i < n; i++) {
         const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
         const double *row = iop_const_row(m, a, i) + first;
-        rows[i] = iop_reciprocal_scale(iop_largest(row, NULL, count));
+        rows[i] = iop_reciprocal_scale(iop_largest_size(row, count));
         iop_raise_to(row, rows[i], columns + first, count);
     }
     for (int64_t j = 0; j < n; j++) columns[j] = iop_reciprocal_scale(columns[j]);
     for (int64_t i = 0; i < n; i++) {
         const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
-        rows[i] = iop_reciprocal_scale(iop_largest(iop_const_row(m, a, i) + first, columns + first, count));
+        rows[i] = iop_reciprocal_scale(iop_largest_product(iop_const_row(m, a, i) + first, columns + first, count));
     }
 }
 
@@ -185,7 +227,7 @@ static void iop_solve_lower(const iop_matrix_shape *m, const double *lu, const i
             if (count == 1)
                 b[i] -= iop_dot(row, b, i);
             else
-                for (int64_t k = 0; k < i; k++) iop_subtract(b + k * count, row[k], b + i * count, count);
+                iop_subtract_row(row, i, b, count, b + i * count);
         }
         return;
     }
@@ -207,7 +249,7 @@ static void iop_solve(const iop_matrix_shape *m, const double *lu, const int32_t
             b[i] = (b[i] - iop_dot(row + i + 1, b + i + 1, end - i)) / row[i];
             continue;
         }
-        for (int64_t j = i + 1; j <= end; j++) iop_subtract(b + j * count, row[j], b + i * count, count);
+        iop_subtract_row(row + i + 1, end - i, b + (i + 1) * count, count, b + i * count);
         for (int64_t c = 0; c < count; c++) b[i * count + c] /= row[i];
     }
 }

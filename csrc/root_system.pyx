@@ -30,7 +30,6 @@ cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
         int64_t n, lower, upper, banded
     int64_t iop_matrix_width(const iop_matrix_shape *)
-    int iop_factorise(const iop_matrix_shape *, double *, int32_t *, double *)
     void iop_solve(const iop_matrix_shape *, const double *lu, const int32_t *pivot, double *b, int64_t count)
 
 cdef extern from "root_system.h" nogil:
@@ -62,7 +61,6 @@ cdef extern from "root_system.h" nogil:
         const iop_matrix_shape *shape
         int64_t logarithmic, iterations, evaluations, factorisations, fallback
     void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
-    void iop_fill_matrix(const iop_root_system *, const double *, double *)
     int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
     int iop_all_finite(const double *, int64_t)
     int iop_correction_is_small(const iop_root_system *, const double *, const double *, double)
@@ -87,11 +85,11 @@ cdef extern from "derivative_error.h" nogil:
         const int32_t *parameter_rows
         const int32_t *parameter_columns
         iop_callback parameter, second, errors, second_errors
-        int (*move)(iop_derivatives *, const double *) noexcept nogil
+        const double *(*move)(iop_derivatives *, const double *) noexcept nogil
         const void *problem
         double *slack
     int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
-    void iop_derivatives_lay_out(iop_derivatives *, double *)
+    void iop_derivatives_lay_out(iop_derivatives *, double *, int64_t)
     void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
 
 cdef extern from "anderson.h" nogil:
@@ -190,7 +188,7 @@ cdef void bind_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_
     d.second_errors = s.second_errors
     d.move = &move
     d.problem = s
-    iop_derivatives_lay_out(d, memory)
+    iop_derivatives_lay_out(d, memory, s.derivatives)
     w.shape = &s.shape
 
 
@@ -296,16 +294,14 @@ cdef void solve_factorised(const iop_linear_system *system, double *b, int64_t c
     iop_solve(w.shape, w.matrix, w.pivot, b, count)
 
 
-cdef int move(iop_derivatives *d, const double *point) noexcept nogil:
-    """F_x at another point, factorised; 1 if it is not defined or singular there."""
+cdef const double *move(iop_derivatives *d, const double *point) noexcept nogil:
+    """Entries of F_x at another point, NULL if they are not defined there."""
     cdef const iop_root_system *s = <const iop_root_system *> d.problem
     cdef iop_root_workspace *w = <iop_root_workspace *> d.system.factors
     s.residual.scalar(point, w.trial_values, s.residual.ctx)
     if not iop_all_finite(w.trial_values, 2 * s.shape.n + s.n_entries):
-        return 1
-    iop_fill_matrix(s, w.trial_values + 2 * s.shape.n, w.matrix)
-    d.system.entries = w.trial_values + 2 * s.shape.n
-    return iop_factorise(&s.shape, w.matrix, w.pivot, w.work)
+        return NULL
+    return w.trial_values + 2 * s.shape.n
 
 
 cdef void write_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_derivatives *d, int64_t i,
