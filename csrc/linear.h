@@ -119,61 +119,33 @@ static inline void iop_swap(double *x, double *y, int64_t count) {
     }
 }
 
-/* y = max(y, |x|) and y = max(y, |x| factor), loops over a row. */
-IOP_VECTORISED_SHORT
-static void iop_raise_to_long(const double *restrict x, double factor, double *restrict y, int64_t count) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; j++) {
-        const double size = fabs(x[j]) * factor;
-        y[j] = size > y[j] ? size : y[j];
-    }
-}
-
-static inline void iop_raise_to(const double *restrict x, double factor, double *restrict y, int64_t count) {
-    if (count >= 12) {
-        iop_raise_to_long(x, factor, y, count);
-        return;
-    }
-    for (int64_t j = 0; j < count; j++) {
-        const double size = fabs(x[j]) * factor;
-        y[j] = size > y[j] ? size : y[j];
-    }
-}
-
-/* Largest |x| and |x| factors. */
-IOP_VECTORISED_SHORT
-static double iop_largest_size(const double *x, int64_t count) {
-    double largest = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < count; j++) largest = fabs(x[j]) > largest ? fabs(x[j]) : largest;
-    return largest;
-}
-
-IOP_VECTORISED_SHORT
-static double iop_largest_product(const double *x, const double *factors, int64_t count) {
-    double largest = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < count; j++) largest = fabs(x[j]) * factors[j] > largest ? fabs(x[j]) * factors[j] : largest;
-    return largest;
-}
-
 static inline double iop_reciprocal_scale(double size) { return size > DBL_MIN && size < 1 / DBL_MIN ? 1 / size : 1; }
 
 /* Scales that equilibrate A: diag(rows) A diag(columns) has no entry above one, and one in each row.  They do not depend
  * on the units of equations or unknowns but for the entries' own pattern. */
-static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *rows, double *columns) {
+IOP_VECTORISED_SHORT
+static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *restrict rows, double *restrict columns) {
     const int64_t n = m->n;
     memset(columns, 0, n * sizeof(double));
     for (int64_t i = 0; i < n; i++) {
-        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
-        const double *row = iop_const_row(m, a, i) + first;
-        rows[i] = iop_reciprocal_scale(iop_largest_size(row, count));
-        iop_raise_to(row, rows[i], columns + first, count);
+        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), end = iop_least(n - 1, i + m->upper) + 1;
+        const double *row = iop_const_row(m, a, i);
+        double largest = 0;
+#pragma omp simd reduction(max : largest)
+        for (int64_t j = first; j < end; j++) largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
+        const double scale = rows[i] = iop_reciprocal_scale(largest);
+#pragma omp simd
+        for (int64_t j = first; j < end; j++) columns[j] = fabs(row[j]) * scale > columns[j] ? fabs(row[j]) * scale : columns[j];
     }
     for (int64_t j = 0; j < n; j++) columns[j] = iop_reciprocal_scale(columns[j]);
     for (int64_t i = 0; i < n; i++) {
-        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
-        rows[i] = iop_reciprocal_scale(iop_largest_product(iop_const_row(m, a, i) + first, columns + first, count));
+        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), end = iop_least(n - 1, i + m->upper) + 1;
+        const double *row = iop_const_row(m, a, i);
+        double largest = 0;
+#pragma omp simd reduction(max : largest)
+        for (int64_t j = first; j < end; j++)
+            largest = fabs(row[j]) * columns[j] > largest ? fabs(row[j]) * columns[j] : largest;
+        rows[i] = iop_reciprocal_scale(largest);
     }
 }
 
