@@ -155,10 +155,9 @@ static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *
  *
  * Pivots are those of the equilibrated matrix.  Its elimination differs from that of A in nothing else: scaling by powers
  * of two is exact, and leaves every relative rounding error of the factors as it is (R. D. Skeel, J. ACM 26 (1979) 494).
- * `scales` holds 2 n doubles of work. */
-static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
+ * `scales` holds those of the rows, and is used up. */
+static int iop_factorise_scaled(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
     const int64_t n = m->n;
-    iop_equilibrate(m, a, scales, scales + n);
     for (int64_t k = 0; k < n; k++) {
         const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
         const int64_t last_column = iop_row_end(m, k), first_column = m->banded ? k : 0;
@@ -186,6 +185,12 @@ static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, d
         }
     }
     return 0;
+}
+
+/* The same with scales of its own; `scales` holds 2 n doubles of work. */
+static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
+    iop_equilibrate(m, a, scales, scales + m->n);
+    return iop_factorise_scaled(m, a, pivot, scales);
 }
 
 /* inverse(L) P b for `count` right-hand sides in the rows of b (n, count), in place. */

@@ -56,12 +56,13 @@ cdef extern from "root_system.h" nogil:
         double *weight
         double *normal
         double *gradient
+        double *scales
         double *work
         int32_t *pivot
         const iop_matrix_shape *shape
         int64_t logarithmic, iterations, evaluations, factorisations, fallback
     void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
-    int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
+    int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *, int)
     int iop_all_finite(const double *, int64_t)
     int iop_correction_is_small(const iop_root_system *, const double *, const double *, double)
     int iop_residual_is_rounding(const iop_root_system *, const double *, const double *, double, double *)
@@ -111,7 +112,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0, total = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
     cdef int64_t n_derivatives = iop_derivatives_size(n, p, s.n_entries, s.n_parameter_entries, s.derivatives)
-    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n_derivatives
+    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 9 * n + n_derivatives
                          + iop_anderson_memory(n))
     cdef double *memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
     cdef iop_root_workspace w
@@ -129,7 +130,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     w.simplified = w.step + n
     w.weight = w.simplified + n
     w.gradient = w.weight + n
-    w.work = w.gradient + n
+    w.scales = w.gradient + n
+    w.work = w.scales + n
     e.guess = w.work + 2 * n
     e.anderson = e.guess + 2 * n
     bind_derivatives(s, &w, &e.derivatives, e.anderson + iop_anderson_memory(n))
@@ -275,7 +277,7 @@ cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
     cdef int64_t n = s.shape.n
     if not iop_all_finite(w.values, 2 * n + s.n_entries):
         return IOP_UNDEFINED
-    if iop_factorise_system(s, w, w.values):
+    if iop_factorise_system(s, w, w.values, 0):
         return IOP_SINGULAR
     iop_correction(s, w, w.values, w.step)
     if not iop_all_finite(w.step, n):
