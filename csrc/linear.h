@@ -135,7 +135,10 @@ static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *
         for (int64_t j = first; j < end; j++) largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
         const double scale = rows[i] = iop_reciprocal_scale(largest);
 #pragma omp simd
-        for (int64_t j = first; j < end; j++) columns[j] = fabs(row[j]) * scale > columns[j] ? fabs(row[j]) * scale : columns[j];
+        for (int64_t j = first; j < end; j++) {
+            const double size = fabs(row[j]) * scale;
+            columns[j] = size > columns[j] ? size : columns[j];
+        }
     }
     for (int64_t j = 0; j < n; j++) columns[j] = iop_reciprocal_scale(columns[j]);
     for (int64_t i = 0; i < n; i++) {
@@ -143,8 +146,10 @@ static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *
         const double *row = iop_const_row(m, a, i);
         double largest = 0;
 #pragma omp simd reduction(max : largest)
-        for (int64_t j = first; j < end; j++)
-            largest = fabs(row[j]) * columns[j] > largest ? fabs(row[j]) * columns[j] : largest;
+        for (int64_t j = first; j < end; j++) {
+            const double size = fabs(row[j]) * columns[j];
+            largest = size > largest ? size : largest;
+        }
         rows[i] = iop_reciprocal_scale(largest);
     }
 }
