@@ -71,6 +71,15 @@ static int32_t iop_judge_derivative(int64_t rows, int64_t q, int order, const do
     return code;
 }
 
+/* Whether all derivatives are finite and each is accurate by itself, which nearly all are: scales only forgive. */
+static int iop_are_accurate(int64_t count, const double *entries, const double *errors) {
+    for (int64_t c = 0; c < count; c++) {
+        const double size = fabs(entries[c]);
+        if (!(size <= DBL_MAX) || (errors != NULL && !(errors[c] <= IOP_INACCURATE * size))) return 0;
+    }
+    return 1;
+}
+
 /* Magnitudes of the first q numbers of element i's inputs, which are its parameters. */
 static void iop_parameter_scales(const iop_operation *operation, int64_t i, const double *const *inputs,
                                  const int64_t *strides, int64_t q, double *scales) {
@@ -114,6 +123,16 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
             for (int order = 1; order <= 2; order++)
                 for (int64_t c = 0; all[order] != NULL && c < sizes[order]; c++) all[order][i * sizes[order] + c] = NAN;
         if (codes[i] != IOP_CONVERGED) continue;
+        int are_accurate = 1;
+        double *errors_of[3] = {NULL, NULL, NULL};
+        for (int order = 1; order <= 2; order++) {
+            const int64_t size = sizes[order];
+            if (all[order] == NULL || size == 0) continue;
+            if (judges_errors && all[IOP_ERROR + order] != NULL && sizes[IOP_ERROR + order] > 0)
+                errors_of[order] = all[IOP_ERROR + order] + i * sizes[IOP_ERROR + order];
+            are_accurate = are_accurate && iop_are_accurate(size, all[order] + i * size, errors_of[order]);
+        }
+        if (are_accurate) continue;
         int32_t code = IOP_CONVERGED;
         iop_parameter_scales(operation, i, inputs, strides, q, memory);
         for (int64_t r = 0; r < rows; r++) {
@@ -122,11 +141,9 @@ static int64_t iop_run_judged(const iop_operation *operation, int64_t n, const d
             zeros[r] = largest[r] <= error ? error : 0;
         }
         for (int order = 1; order <= 2; order++) {
-            double *entries = all[order], *error = all[IOP_ERROR + order];
-            if (entries == NULL || sizes[order] == 0) continue;
-            error = judges_errors && error != NULL && sizes[IOP_ERROR + order] > 0 ? error + i * sizes[IOP_ERROR + order] : NULL;
+            if (all[order] == NULL || sizes[order] == 0) continue;
             const int32_t found = iop_judge_derivative(rows, q, order, memory, keeps_inaccurate, zeros, largest,
-                                                       entries + i * sizes[order], error);
+                                                       all[order] + i * sizes[order], errors_of[order]);
             if (found != IOP_CONVERGED && code != IOP_DERIVATIVE_UNDEFINED) code = found;
         }
         codes[i] = code;

@@ -77,6 +77,40 @@ static inline double iop_dot(const double *x, const double *y, int64_t count) {
     return sum;
 }
 
+/* y -= sum_k a[k] X[columns[k]], or X[k] without `columns`, for `width` of the `count` columns of X.  The sums stay in
+ * registers, and every order of vectors subtracts in the same order. */
+static inline __attribute__((always_inline)) void iop_subtract_columns(const double *a, const int32_t *columns, int64_t m,
+                                                                       const double *x, int64_t count, double *y,
+                                                                       const int width) {
+    double sum[8];
+    for (int c = 0; c < width; c++) sum[c] = y[c];
+    for (int64_t k = 0; k < m; k++) {
+        const double factor = a[k], *from = x + (columns != NULL ? columns[k] : k) * count;
+        for (int c = 0; c < width; c++) sum[c] -= factor * from[c];
+    }
+    for (int c = 0; c < width; c++) y[c] = sum[c];
+}
+
+static inline __attribute__((always_inline)) void iop_subtract_all_columns(const double *a, const int32_t *columns,
+                                                                           int64_t m, const double *x, int64_t count,
+                                                                           double *y) {
+    int64_t c = 0;
+    for (; c + 8 <= count; c += 8) iop_subtract_columns(a, columns, m, x + c, count, y + c, 8);
+    if (count - c >= 4) {
+        iop_subtract_columns(a, columns, m, x + c, count, y + c, 4);
+        c += 4;
+    }
+    if (count - c == 3) iop_subtract_columns(a, columns, m, x + c, count, y + c, 3);
+    if (count - c == 2) iop_subtract_columns(a, columns, m, x + c, count, y + c, 2);
+    if (count - c == 1) iop_subtract_columns(a, columns, m, x + c, count, y + c, 1);
+}
+
+/* y -= a X for a row `a` of m numbers and X (m, count). */
+IOP_VECTORISED_SHORT
+static void iop_subtract_row(const double *a, int64_t m, const double *x, int64_t count, double *y) {
+    iop_subtract_all_columns(a, NULL, m, x, count, y);
+}
+
 static inline void iop_swap(double *x, double *y, int64_t count) {
     for (int64_t j = 0; j < count; j++) {
         const double swapped = x[j];
@@ -85,53 +119,38 @@ static inline void iop_swap(double *x, double *y, int64_t count) {
     }
 }
 
-/* y = max(y, |x|) and y = max(y, |x| factor), loops over a row. */
-IOP_VECTORISED_SHORT
-static void iop_raise_to_long(const double *restrict x, double factor, double *restrict y, int64_t count) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; j++) {
-        const double size = fabs(x[j]) * factor;
-        y[j] = size > y[j] ? size : y[j];
-    }
-}
-
-static inline void iop_raise_to(const double *restrict x, double factor, double *restrict y, int64_t count) {
-    if (count >= 12) {
-        iop_raise_to_long(x, factor, y, count);
-        return;
-    }
-    for (int64_t j = 0; j < count; j++) {
-        const double size = fabs(x[j]) * factor;
-        y[j] = size > y[j] ? size : y[j];
-    }
-}
-
-static inline double iop_largest(const double *x, const double *factors, int64_t count) {
-    double largest = 0;
-    for (int64_t j = 0; j < count; j++) {
-        const double size = factors == NULL ? fabs(x[j]) : fabs(x[j]) * factors[j];
-        largest = size > largest ? size : largest;
-    }
-    return largest;
-}
-
 static inline double iop_reciprocal_scale(double size) { return size > DBL_MIN && size < 1 / DBL_MIN ? 1 / size : 1; }
 
 /* Scales that equilibrate A: diag(rows) A diag(columns) has no entry above one, and one in each row.  They do not depend
  * on the units of equations or unknowns but for the entries' own pattern. */
-static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *rows, double *columns) {
+IOP_VECTORISED_SHORT
+static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *restrict rows, double *restrict columns) {
     const int64_t n = m->n;
     memset(columns, 0, n * sizeof(double));
     for (int64_t i = 0; i < n; i++) {
-        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
-        const double *row = iop_const_row(m, a, i) + first;
-        rows[i] = iop_reciprocal_scale(iop_largest(row, NULL, count));
-        iop_raise_to(row, rows[i], columns + first, count);
+        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), end = iop_least(n - 1, i + m->upper) + 1;
+        const double *row = iop_const_row(m, a, i);
+        double largest = 0;
+#pragma omp simd reduction(max : largest)
+        for (int64_t j = first; j < end; j++) largest = fabs(row[j]) > largest ? fabs(row[j]) : largest;
+        const double scale = rows[i] = iop_reciprocal_scale(largest);
+#pragma omp simd
+        for (int64_t j = first; j < end; j++) {
+            const double size = fabs(row[j]) * scale;
+            columns[j] = size > columns[j] ? size : columns[j];
+        }
     }
     for (int64_t j = 0; j < n; j++) columns[j] = iop_reciprocal_scale(columns[j]);
     for (int64_t i = 0; i < n; i++) {
-        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), count = iop_least(n - 1, i + m->upper) - first + 1;
-        rows[i] = iop_reciprocal_scale(iop_largest(iop_const_row(m, a, i) + first, columns + first, count));
+        const int64_t first = iop_greatest(0, iop_matrix_first(m, i)), end = iop_least(n - 1, i + m->upper) + 1;
+        const double *row = iop_const_row(m, a, i);
+        double largest = 0;
+#pragma omp simd reduction(max : largest)
+        for (int64_t j = first; j < end; j++) {
+            const double size = fabs(row[j]) * columns[j];
+            largest = size > largest ? size : largest;
+        }
+        rows[i] = iop_reciprocal_scale(largest);
     }
 }
 
@@ -141,10 +160,9 @@ static void iop_equilibrate(const iop_matrix_shape *m, const double *a, double *
  *
  * Pivots are those of the equilibrated matrix.  Its elimination differs from that of A in nothing else: scaling by powers
  * of two is exact, and leaves every relative rounding error of the factors as it is (R. D. Skeel, J. ACM 26 (1979) 494).
- * `scales` holds 2 n doubles of work. */
-static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
+ * `scales` holds those of the rows, and is used up. */
+static int iop_factorise_scaled(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
     const int64_t n = m->n;
-    iop_equilibrate(m, a, scales, scales + n);
     for (int64_t k = 0; k < n; k++) {
         const int64_t last_row = m->banded ? iop_least(n - 1, k + m->lower) : n - 1;
         const int64_t last_column = iop_row_end(m, k), first_column = m->banded ? k : 0;
@@ -174,6 +192,12 @@ static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, d
     return 0;
 }
 
+/* The same with scales of its own; `scales` holds 2 n doubles of work. */
+static int iop_factorise(const iop_matrix_shape *m, double *a, int32_t *pivot, double *scales) {
+    iop_equilibrate(m, a, scales, scales + m->n);
+    return iop_factorise_scaled(m, a, pivot, scales);
+}
+
 /* inverse(L) P b for `count` right-hand sides in the rows of b (n, count), in place. */
 static void iop_solve_lower(const iop_matrix_shape *m, const double *lu, const int32_t *pivot, double *b, int64_t count) {
     const int64_t n = m->n;
@@ -185,7 +209,7 @@ static void iop_solve_lower(const iop_matrix_shape *m, const double *lu, const i
             if (count == 1)
                 b[i] -= iop_dot(row, b, i);
             else
-                for (int64_t k = 0; k < i; k++) iop_subtract(b + k * count, row[k], b + i * count, count);
+                iop_subtract_row(row, i, b, count, b + i * count);
         }
         return;
     }
@@ -207,7 +231,7 @@ static void iop_solve(const iop_matrix_shape *m, const double *lu, const int32_t
             b[i] = (b[i] - iop_dot(row + i + 1, b + i + 1, end - i)) / row[i];
             continue;
         }
-        for (int64_t j = i + 1; j <= end; j++) iop_subtract(b + j * count, row[j], b + i * count, count);
+        iop_subtract_row(row + i + 1, end - i, b + (i + 1) * count, count, b + i * count);
         for (int64_t c = 0; c < count; c++) b[i * count + c] /= row[i];
     }
 }

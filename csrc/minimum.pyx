@@ -81,7 +81,6 @@ cdef extern from "minimum.h" nogil:
     int64_t iop_value_count(const iop_minimum *)
     int iop_are_finite(const double *, int64_t)
     void iop_take_hessian(const iop_minimum *, iop_minimum_workspace *)
-    int64_t iop_factorise_free(const iop_minimum *, iop_minimum_workspace *, double *)
     void iop_evaluate_objective(const iop_minimum *, iop_minimum_workspace *, const double *, double *)
     iop_status iop_descend(const iop_minimum *, iop_minimum_workspace *)
     void iop_polish(const iop_minimum *, iop_minimum_workspace *)
@@ -101,11 +100,11 @@ cdef extern from "derivative_error.h" nogil:
         const int32_t *parameter_rows
         const int32_t *parameter_columns
         iop_callback parameter, second, errors, second_errors
-        int (*move)(iop_derivatives *, const double *) noexcept nogil
+        const double *(*move)(iop_derivatives *, const double *) noexcept nogil
         const void *problem
         double *slack
     int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
-    void iop_derivatives_lay_out(iop_derivatives *, double *)
+    void iop_derivatives_lay_out(iop_derivatives *, double *, int64_t)
     void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
 
 cdef extern from "minimum_verify.h" nogil:
@@ -160,7 +159,7 @@ cdef void lay_out(const iop_minimum *s, iop_minimum_workspace *w, iop_derivative
     d.second_errors = s.second_errors
     d.move = &move
     d.problem = s
-    iop_derivatives_lay_out(d, d.system.inverse + n * n)
+    iop_derivatives_lay_out(d, d.system.inverse + n * n, s.derivatives)
     w.active = <int32_t *> (d.system.inverse + n * n
                             + iop_derivatives_size(n, p, s.n_stationary_entries, s.n_parameter_entries, s.derivatives))
     w.hit = w.active + n
@@ -291,30 +290,31 @@ cdef void take_entries(const iop_minimum *s, iop_minimum_workspace *w, iop_deriv
         entries[k] = (i == j) if w.active[i] else w.hessian[i * s.n + j]
 
 
-cdef int move(iop_derivatives *d, const double *point) noexcept nogil:
-    """The Hessian at another point, factorised; 1 if it is not defined or not positive definite there."""
+cdef const double *move(iop_derivatives *d, const double *point) noexcept nogil:
+    """Entries of F_x at another point, NULL if they are not defined there.
+
+    Corrections of solutions there have zeros for active unknowns, so that nothing multiplies the old Hessian's columns.
+    """
     cdef const iop_minimum *s = <const iop_minimum *> d.problem
     cdef iop_minimum_workspace *w = <iop_minimum_workspace *> d.system.factors
-    cdef double defect
     s.objective.scalar(point, w.values, s.objective.ctx)
     if not iop_are_finite(w.values, iop_value_count(s)):
-        return 1
+        return NULL
     iop_take_hessian(s, w)
     take_entries(s, w, d)
-    return iop_factorise_free(s, w, &defect) < s.n
+    return d.system.entries
 
 
 cdef void write_derivatives(const iop_minimum *s, iop_minimum_workspace *w, iop_derivatives *d, int64_t i,
                             double *const *outputs) noexcept nogil:
     """Writes value, derivatives and their errors from the factorisation at the minimum."""
-    cdef int64_t n = s.n, j, factorisations = w.factorisations
+    cdef int64_t n = s.n, j
     take_entries(s, w, d)
     for j in range(n):
         # An unknown at a bound is there exactly.
         d.slack[j] = 0 if w.active[j] else fabs(w.values[2 + j])
         w.slope[j] = 0 if w.active[j] else 4 * DBL_EPSILON * w.values[2 + n + j]
     iop_write_derivatives(d, w.point, w.slope, s.derivatives, i, outputs)
-    w.factorisations = factorisations
 
 
 # -- Python face ------------------------------------------------------------------------------------------

@@ -263,10 +263,14 @@ static int64_t iop_root_turn_back(int64_t n, int64_t rows, int64_t stride, const
 }
 
 /* Adds the change of a derivative over the step, taken back to the size of the error; none where there is no step. */
-static void iop_root_add_change(int64_t n, const double *here, const double *moved, const double *error,
-                                const double *step, double *total) {
-    for (int64_t i = 0; i < n; i++)
-        if (step[i] != 0) total[i] += fabs(moved[i] - here[i]) * (error[i] / fabs(step[i])) + DBL_MIN;
+IOP_VECTORISED
+static void iop_root_add_change(int64_t n, const double *restrict here, const double *restrict moved,
+                                const double *restrict error, const double *restrict step, double *restrict total) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const double change = fabs(moved[i] - here[i]) * (error[i] / fabs(step[i])) + DBL_MIN;
+        total[i] = step[i] != 0 ? total[i] + change : total[i];
+    }
 }
 
 /* Copies of a block's codes and counters. */

@@ -49,6 +49,7 @@ typedef struct {
     double *weight;  /* scale of each unknown */
     double *normal;  /* n x n of the fallback */
     double *gradient;
+    double *scales;  /* of the rows of F_x, see iop_equilibrate() */
     double *work;    /* 2 n */
     int32_t *pivot;
     const iop_matrix_shape *shape;
@@ -66,11 +67,13 @@ static void iop_fill_matrix(const iop_root_system *s, const double *entries, dou
     for (int64_t k = 0; k < s->n_entries; k++) iop_row(&s->shape, matrix, s->rows[k])[s->columns[k]] = entries[k];
 }
 
-/* Factorises F_x from `values`; 1 if singular. */
-static int iop_factorise_system(const iop_root_system *s, iop_root_workspace *w, const double *values) {
+/* Factorises F_x from `values`, with the scales of the time before if it was near; 1 if singular. */
+static int iop_factorise_system(const iop_root_system *s, iop_root_workspace *w, const double *values, int is_near) {
     iop_fill_matrix(s, values + 2 * s->shape.n, w->matrix);
     w->factorisations++;
-    return iop_factorise(&s->shape, w->matrix, w->pivot, w->work);
+    if (!is_near) iop_equilibrate(&s->shape, w->matrix, w->scales, w->work);
+    memcpy(w->work, w->scales, s->shape.n * sizeof(double));
+    return iop_factorise_scaled(&s->shape, w->matrix, w->pivot, w->work);
 }
 
 static int iop_all_finite(const double *values, int64_t n) {
@@ -161,9 +164,10 @@ static void iop_update_weights(const iop_root_system *s, iop_root_workspace *w) 
 static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace *w) {
     const int64_t n = s->shape.n, n_values = 2 * n + s->n_entries;
     double fraction = 1, last_length = INFINITY;
+    int is_near = 0;
     for (int64_t k = 0; k < s->max_steps; k++) {
         w->iterations++;
-        if (iop_factorise_system(s, w, w->values)) return IOP_SINGULAR;
+        if (iop_factorise_system(s, w, w->values, is_near)) return IOP_SINGULAR;
         iop_correction(s, w, w->values, w->step);
         const double length = iop_weighted_norm(w->step, w->weight, n);
         if (!(length <= DBL_MAX)) return IOP_SINGULAR;
@@ -197,6 +201,8 @@ static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace
             fraction = predicted < 0.5 * fraction ? fmax(predicted, 0.1 * fraction) : 0.5 * fraction;
         }
         last_length = length;
+        /* A short step leaves the equations' scales, which only choose pivots; the root itself gets its own (verify). */
+        is_near = length <= 0.1;
         iop_accept_trial(s, w);
         iop_update_weights(s, w);
     }

@@ -30,7 +30,6 @@ cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
         int64_t n, lower, upper, banded
     int64_t iop_matrix_width(const iop_matrix_shape *)
-    int iop_factorise(const iop_matrix_shape *, double *, int32_t *, double *)
     void iop_solve(const iop_matrix_shape *, const double *lu, const int32_t *pivot, double *b, int64_t count)
 
 cdef extern from "root_system.h" nogil:
@@ -57,13 +56,13 @@ cdef extern from "root_system.h" nogil:
         double *weight
         double *normal
         double *gradient
+        double *scales
         double *work
         int32_t *pivot
         const iop_matrix_shape *shape
         int64_t logarithmic, iterations, evaluations, factorisations, fallback
     void iop_evaluate_system(const iop_root_system *, iop_root_workspace *, const double *, double *)
-    void iop_fill_matrix(const iop_root_system *, const double *, double *)
-    int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *)
+    int iop_factorise_system(const iop_root_system *, iop_root_workspace *, const double *, int)
     int iop_all_finite(const double *, int64_t)
     int iop_correction_is_small(const iop_root_system *, const double *, const double *, double)
     int iop_residual_is_rounding(const iop_root_system *, const double *, const double *, double, double *)
@@ -87,11 +86,11 @@ cdef extern from "derivative_error.h" nogil:
         const int32_t *parameter_rows
         const int32_t *parameter_columns
         iop_callback parameter, second, errors, second_errors
-        int (*move)(iop_derivatives *, const double *) noexcept nogil
+        const double *(*move)(iop_derivatives *, const double *) noexcept nogil
         const void *problem
         double *slack
     int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
-    void iop_derivatives_lay_out(iop_derivatives *, double *)
+    void iop_derivatives_lay_out(iop_derivatives *, double *, int64_t)
     void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
 
 cdef extern from "anderson.h" nogil:
@@ -113,7 +112,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0, total = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
     cdef int64_t n_derivatives = iop_derivatives_size(n, p, s.n_entries, s.n_parameter_entries, s.derivatives)
-    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 8 * n + n_derivatives
+    cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 9 * n + n_derivatives
                          + iop_anderson_memory(n))
     cdef double *memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
     cdef iop_root_workspace w
@@ -131,7 +130,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     w.simplified = w.step + n
     w.weight = w.simplified + n
     w.gradient = w.weight + n
-    w.work = w.gradient + n
+    w.scales = w.gradient + n
+    w.work = w.scales + n
     e.guess = w.work + 2 * n
     e.anderson = e.guess + 2 * n
     bind_derivatives(s, &w, &e.derivatives, e.anderson + iop_anderson_memory(n))
@@ -190,7 +190,7 @@ cdef void bind_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_
     d.second_errors = s.second_errors
     d.move = &move
     d.problem = s
-    iop_derivatives_lay_out(d, memory)
+    iop_derivatives_lay_out(d, memory, s.derivatives)
     w.shape = &s.shape
 
 
@@ -277,7 +277,7 @@ cdef int verify(const iop_root_system *s, iop_root_workspace *w) noexcept nogil:
     cdef int64_t n = s.shape.n
     if not iop_all_finite(w.values, 2 * n + s.n_entries):
         return IOP_UNDEFINED
-    if iop_factorise_system(s, w, w.values):
+    if iop_factorise_system(s, w, w.values, 0):
         return IOP_SINGULAR
     iop_correction(s, w, w.values, w.step)
     if not iop_all_finite(w.step, n):
@@ -296,16 +296,14 @@ cdef void solve_factorised(const iop_linear_system *system, double *b, int64_t c
     iop_solve(w.shape, w.matrix, w.pivot, b, count)
 
 
-cdef int move(iop_derivatives *d, const double *point) noexcept nogil:
-    """F_x at another point, factorised; 1 if it is not defined or singular there."""
+cdef const double *move(iop_derivatives *d, const double *point) noexcept nogil:
+    """Entries of F_x at another point, NULL if they are not defined there."""
     cdef const iop_root_system *s = <const iop_root_system *> d.problem
     cdef iop_root_workspace *w = <iop_root_workspace *> d.system.factors
     s.residual.scalar(point, w.trial_values, s.residual.ctx)
     if not iop_all_finite(w.trial_values, 2 * s.shape.n + s.n_entries):
-        return 1
-    iop_fill_matrix(s, w.trial_values + 2 * s.shape.n, w.matrix)
-    d.system.entries = w.trial_values + 2 * s.shape.n
-    return iop_factorise(&s.shape, w.matrix, w.pivot, w.work)
+        return NULL
+    return w.trial_values + 2 * s.shape.n
 
 
 cdef void write_derivatives(const iop_root_system *s, iop_root_workspace *w, iop_derivatives *d, int64_t i,

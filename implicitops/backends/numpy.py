@@ -46,9 +46,10 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
     signature = _signature(problem, 0, start_given)
-    if not start_given and not any(signature.input_shapes) and signature.output_shapes[0] == ():
+    shortcuts = problem.__dict__.setdefault("_shortcuts", {})
+    is_first = float not in shortcuts and not start_given
+    if is_first and not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
-        shortcuts = problem.__dict__.setdefault("_shortcuts", {})
         shortcuts.update(dict.fromkeys((float, int, np.float64), signature.kernel.solve_scalars))
     batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     length = free_length(inputs, signature.input_shapes)
@@ -297,6 +298,8 @@ def _without_time(
 
 def as_float64(argument: Any, shape: Shape, name: str) -> np.ndarray:
     """Argument as a float64 array whose last axes are what ``shape`` says, NaN where masked, or ArgumentError."""
+    if not shape and type(argument) is np.ndarray and argument.dtype is _FLOAT64:
+        return argument
     try:
         array = real_array(argument)
     except (ValueError, TypeError) as error:

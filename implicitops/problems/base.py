@@ -275,7 +275,7 @@ class Problem:
 
         A parameter that has the name of a start value takes precedence.
         """
-        names = [name for name in kwargs if name in self.start_names and name not in self.parameter_names]
+        names = kwargs and [n for n in kwargs if n in self.start_names and n not in self.parameter_names]
         if not names:
             return self, self.bind(args, kwargs), False
         arguments = self.bind(args, {name: value for name, value in kwargs.items() if name not in names})
