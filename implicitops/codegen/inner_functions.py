@@ -50,7 +50,7 @@ class log_sum_of_exponentials(RealFunction):
 
 
 class power_times_log(RealFunction):
-    """base**exponent * log(base)**n, which at base = 0 is 0 for a positive exponent: power_times_log(n, base, exponent)."""
+    """base**exponent * log(base)**n, 0 at base = 0 for a positive exponent: power_times_log(n, base, exponent)."""
 
     nargs = 3
 
