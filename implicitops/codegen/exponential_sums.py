@@ -131,6 +131,19 @@ def logarithm_of_sum(total: sp.Expr) -> sp.Expr | None:
     return sp.log(abs(weight)) + exponent + form(u)
 
 
+def power_as_share(w: sp.Expr, q: sp.Expr, *terms: sp.Expr) -> sp.Expr:
+    """exp(w) (c_0 exp(u_0) + ...)**q; where exp(w) is a power of one of the terms, with 1 in its place.
+
+    exp(u_1)/(exp(u_0) + exp(u_1)) is 1/(1 + exp(u_0 - u_1)), whose slopes do not cancel where it is nearly 1.
+    """
+    if sp.sympify(q).is_number and w != 0:
+        exponents = [sp.expand(u + w / q) for u in terms[1::2]]
+        if sp.S.Zero in exponents:
+            parts = sorted(zip(terms[::2], exponents), key=lambda part: part[1] != 0)
+            return exponential_quotient(0, q, *(item for part in parts for item in part))
+    return exponential_quotient(w, q, *terms)
+
+
 def multiple(w: sp.Expr, v: sp.Expr) -> tuple[sp.Rational, sp.Expr] | None:
     """The rational k and the number c with w = k v + c."""
     ratio = w / v
