@@ -7,6 +7,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include "bessel_order.h"
+    #include "beta.h"
     #include "incomplete_gamma.h"
     #include "zeta.h"
 
@@ -40,6 +41,7 @@ cdef extern from *:
     #define IOP_NAMED_ALL(name) IOP_NAMED(name##_0), IOP_NAMED(name##_1), IOP_NAMED(name##_2), IOP_NAMED(name##_3)
     static const iop_named iop_special[] = {
         IOP_NAMED(gamma_density), IOP_NAMED(gamma_integrand), IOP_NAMED(log_less_psi),
+        IOP_NAMED(beta), IOP_NAMED(binomial), IOP_NAMED(poch),
         IOP_NAMED_ALL(gammainc), IOP_NAMED_ALL(lowergamma), IOP_NAMED_ALL(uppergamma), IOP_NAMED_ALL(besselj), IOP_NAMED_ALL(bessely), IOP_NAMED_ALL(besseli),
         IOP_NAMED_ALL(besselk), IOP_NAMED_ALL(zeta), {NULL, 0}};
     """

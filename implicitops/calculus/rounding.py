@@ -19,11 +19,24 @@ from collections.abc import Callable, Mapping, Sequence
 import sympy as sp
 
 from implicitops.calculus.tape import Tape
+from implicitops.codegen.functions.bessel import besselj_by_order, bessely_by_order
+from implicitops.codegen.functions.gamma import zeta_derivative
+from implicitops.codegen.functions.incomplete_gamma import gammainc_by_shape, lowergamma_by_shape, uppergamma_by_shape
 
 UNIT = sp.Float(2.0**-53)
 
 #: Units in the last place that an elementary function and one of SciPy's special functions may lose.
 ELEMENTARY, SPECIAL = 4, 128
+
+#: Functions that change their sign: near a zero they are right to a change of the last argument by so many units, not
+#: to so many of the value.
+OSCILLATING = (
+    *(sp.besselj, sp.bessely, besselj_by_order, bessely_by_order),
+    *(sp.airyai, sp.airybi, sp.airyaiprime, sp.airybiprime),
+    *(sp.digamma, sp.polygamma, sp.zeta, zeta_derivative),
+    *(gammainc_by_shape, lowergamma_by_shape, uppergamma_by_shape),
+)
+OSCILLATING_UNITS = 64
 
 #: Smallest normal number, which keeps a quotient of zeros a number.
 TINY = sp.Float(2.0**-1022)
@@ -185,8 +198,11 @@ class _Errors:
         parts = [SPECIAL * UNIT * sp.Abs(symbol)]
         for argument in sorted(definition.free_symbols, key=str):
             error = self._error(argument)
+            if definition.func in OSCILLATING and argument == definition.args[-1]:
+                error = error + OSCILLATING_UNITS * UNIT * sp.Abs(argument)
             if error == 0:
                 continue
+            error = self.tape.add(error)
             above, below = (
                 self.tape.add(sp.Abs(self.tape.add(definition.xreplace({argument: moved})) - symbol))
                 for moved in (self.tape.add(argument + error), self.tape.add(argument - error))

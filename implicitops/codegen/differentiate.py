@@ -11,6 +11,7 @@ from typing import Any
 import sympy as sp
 
 from .functions import partial, row_of
+from .inner_functions import power_times_log
 from .unsupported import UnsupportedExpressionError
 
 
@@ -75,7 +76,11 @@ class _Differentiation:
         # With base**(exponent - 1), and not base**exponent/base, the slope of a base of 0 is a number.
         by_base = exponent * base ** (exponent - 1) * self.of(base)
         slope = self.of(exponent)
-        return by_base if slope == 0 else by_base + base**exponent * sp.log(base) * slope
+        if slope == 0:
+            return by_base
+        # A dose or a time of 0 is ordinary, and base**exponent * log(base) would be 0 times infinity there.
+        by_exponent = base**exponent * sp.log(base) if base.is_number else power_times_log(1, base, exponent)
+        return by_base + by_exponent * slope
 
     def _of_function(self, node: Any) -> sp.Expr:
         if row_of(type(node)) is None:

@@ -15,6 +15,7 @@ from implicitops.functions import expit, logaddexp, softplus
 from .inner_functions import (
     exponential_quotient,
     log1mexp,
+    log_cosh,
     log_expm1,
     log_sum_of_exponentials,
     reciprocal_expm1,
@@ -63,6 +64,19 @@ def terms_of(total: sp.Expr) -> list[Term] | None:
     return sorted(found, key=lambda term: term.exponent != 0)
 
 
+def _beside_cosh(total: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
+    """The u and the bounded factor of a sum c cosh(u) + d = cosh(u) (c + d sech(u)); None for other sums."""
+    growing = [addend for addend in sp.Add.make_args(total) if addend.has(sp.cosh, sp.sinh, sp.exp)]
+    if len(growing) != 1:
+        return None
+    cosh = next((factor for factor in sp.Mul.make_args(growing[0]) if isinstance(factor, sp.cosh)), None)
+    weight = None if cosh is None else growing[0] / cosh
+    if cosh is None or weight is None or weight.has(sp.cosh, sp.sinh, sp.exp):
+        return None
+    u = cosh.args[0]
+    return u, weight + (total - growing[0]) * sp.sech(u)
+
+
 def _as_ratio(terms: list[Term]) -> tuple[Term, sp.Expr, bool] | None:
     """Two terms as first * (1 + exp(u)) or first * (1 - exp(u)): the first, u, and whether it is the sum."""
     if len(terms) != 2:
@@ -78,6 +92,10 @@ def _as_ratio(terms: list[Term]) -> tuple[Term, sp.Expr, bool] | None:
 
 def power_of_sum(total: sp.Expr, power: sp.Expr) -> sp.Expr | None:
     """(c_0 exp(u_0) + ...)**q for a q that is no positive integer; None where the sum has no exponentials."""
+    hyperbolic = _beside_cosh(total)
+    if hyperbolic is not None:
+        u, factor = hyperbolic
+        return sp.sech(u) ** -power * factor**power
     terms = terms_of(total)
     if terms is None or len(terms) < 2:
         return None
@@ -93,6 +111,10 @@ def power_of_sum(total: sp.Expr, power: sp.Expr) -> sp.Expr | None:
 
 def logarithm_of_sum(total: sp.Expr) -> sp.Expr | None:
     """log(c_0 exp(u_0) + ...); None where the sum has no exponentials, or a form that is as good as it stands."""
+    hyperbolic = _beside_cosh(total)
+    if hyperbolic is not None:
+        u, factor = hyperbolic
+        return log_cosh(u) + sp.log(factor)
     terms = terms_of(total)
     if terms is None or len(terms) < 2:
         return None
@@ -107,6 +129,19 @@ def logarithm_of_sum(total: sp.Expr) -> sp.Expr | None:
         return None
     form = log1mexp if weight.is_positive else log_expm1
     return sp.log(abs(weight)) + exponent + form(u)
+
+
+def power_as_share(w: sp.Expr, q: sp.Expr, *terms: sp.Expr) -> sp.Expr:
+    """exp(w) (c_0 exp(u_0) + ...)**q; where exp(w) is a power of one of the terms, with 1 in its place.
+
+    exp(u_1)/(exp(u_0) + exp(u_1)) is 1/(1 + exp(u_0 - u_1)), whose slopes do not cancel where it is nearly 1.
+    """
+    if sp.sympify(q).is_number and w != 0:
+        exponents = [sp.expand(u + w / q) for u in terms[1::2]]
+        if sp.S.Zero in exponents:
+            parts = sorted(zip(terms[::2], exponents), key=lambda part: part[1] != 0)
+            return exponential_quotient(0, q, *(item for part in parts for item in part))
+    return exponential_quotient(w, q, *terms)
 
 
 def multiple(w: sp.Expr, v: sp.Expr) -> tuple[sp.Rational, sp.Expr] | None:

@@ -46,6 +46,15 @@ class log_sum_of_exponentials(RealFunction):
     """log(c_0 exp(u_0) + c_1 exp(u_1) + ...); the arguments are c_0, u_0, c_1, u_1, ..."""
 
 
+# -- powers, see powers.py -----------------------------------------------------------------------------------
+
+
+class power_times_log(RealFunction):
+    """base**exponent * log(base)**n, 0 at base = 0 for a positive exponent: power_times_log(n, base, exponent)."""
+
+    nargs = 3
+
+
 # -- the normal distribution, see elementary_normal.py -------------------------------------------------------
 
 

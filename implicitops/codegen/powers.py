@@ -82,3 +82,11 @@ def _product_power(printer: Printer, base: Value, exponent: Fraction) -> Value:
 def _fractional_power(printer: Printer, base: Value, high: float, low: float) -> Value:
     real = printer.emitter.real
     return printer.call("pow_pair", base, real(high), real(low))
+
+
+def emit_power_times_log(printer: Printer, node: Any) -> Value:
+    """base**exponent * log(base)**n: 0 at a base of 0 with a positive exponent, where the product would be 0 * inf."""
+    n, base, exponent = node.args
+    power, value = printer.emit(sp.Pow(base, exponent, evaluate=False)), printer.emit(base)
+    product = power * integer_power(printer.emit(sp.log(base, evaluate=False)), int(printer.resolved(n)))
+    return (value.equals(0.0) & (printer.emit(exponent) > 0.0)).where(0.0, product)

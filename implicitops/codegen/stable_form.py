@@ -13,7 +13,7 @@ from typing import Callable
 import sympy as sp
 from sympy.codegen import cfunctions
 
-from implicitops.functions import expit, log_expit, log_ndtr, ndtr
+from implicitops.functions import expit, log_expit, log_ndtr, ndtr, softplus
 
 from .exponential_sums import logarithm_of_sum, power_of_sum
 from .inner_functions import (
@@ -37,7 +37,7 @@ _SQRT_2 = sp.sqrt(2)
 _SOURCES = (
     *(sp.exp, sp.log, sp.erf, sp.erfc, sp.sin, sp.cos),
     *(sp.tanh, sp.coth, sp.sinh, sp.cosh, sp.sech, sp.csch),
-    *(expit, ndtr, mirrored_erfc),
+    *(expit, softplus, log_expit, ndtr, mirrored_erfc),
 )
 
 
@@ -178,11 +178,21 @@ def _sum(node: sp.Add) -> sp.Expr:
             weight = term / factor
             argument = factor.base.args[0] if _is_square(factor) else factor.args[0]
             for partner, result in rules:
-                other = _equal_term(weight * partner(argument), others)
-                if other is not None:
-                    others.remove(other)
-                    return sp.Add(weight * result(argument), *others)
+                rest = _without(sp.expand(weight * partner(argument), deep=False), others)
+                if rest is not None:
+                    return sp.Add(weight * result(argument), *rest)
     return node
+
+
+def _without(partner: sp.Expr, others: list[sp.Expr]) -> list[sp.Expr] | None:
+    """The other terms less those of the partner; None if it is not among them."""
+    rest = list(others)
+    for term in sp.Add.make_args(partner):
+        found = _equal_term(term, rest)
+        if found is None:
+            return None
+        rest.remove(found)
+    return rest
 
 
 def _equal_term(term: sp.Expr, others: list[sp.Expr]) -> sp.Expr | None:
@@ -220,6 +230,12 @@ _SUMS: dict[type, _Pairs] = {
         (lambda z: ndtr(-z), lambda z: sp.S.One),
     ),
     sp.coth: ((lambda u: -1 / u, lambda u: langevin_derivative(0, u)),),
+    sp.cosh: (
+        (lambda u: sp.S.One, lambda u: 2 * sp.cosh(u / 2) ** 2),
+        (lambda u: sp.S.NegativeOne, lambda u: 2 * sp.sinh(u / 2) ** 2),
+    ),
+    softplus: ((lambda u: -u, lambda u: softplus(-u)),),
+    log_expit: ((lambda u: -u, lambda u: log_expit(-u)),),
     sp.erf: (
         (lambda u: sp.S.One, lambda u: _erfc_of_negative(u)),
         (lambda u: sp.S.NegativeOne, lambda u: -_erfc(sp.erfc(u))),

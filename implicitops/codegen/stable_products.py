@@ -8,7 +8,7 @@ import sympy as sp
 
 from implicitops.functions import erfcx, expit, ndtr
 
-from .exponential_sums import multiple, terms_of
+from .exponential_sums import multiple, power_as_share, terms_of
 from .inner_functions import (
     exp_erfc,
     exp_ndtr,
@@ -190,7 +190,7 @@ def _as_logistic(w: sp.Expr, q: sp.Expr, *terms: sp.Expr) -> list[tuple[sp.Expr,
         found = multiple(w, u)
         if found is not None and found[0].is_Integer and 0 <= found[0] <= -q:
             return [(expit(u), found[0]), (expit(-u), -q - found[0]), (sp.exp(found[1]), sp.S.One)]
-    return [(exponential_quotient(w, q, *terms), sp.S.One)]
+    return [(power_as_share(w, q, *terms), sp.S.One)]
 
 
 def _error_function(product: Product) -> bool:

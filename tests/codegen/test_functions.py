@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.codegen.compile import CompiledBundle, compile_artifact
 
@@ -133,6 +134,31 @@ def test_value_agrees_with_mpmath_inside_the_unit_interval(expression, function)
     points = np.array([0.1, 0.35, 0.6, 0.9])
     expected = [float(function(point)) for point in points]
     np.testing.assert_allclose(compile_one(expression).evaluate(points[None])[0], expected, rtol=3e-15)
+
+
+@pytest.mark.parametrize(
+    ("function", "reference", "first"),
+    [
+        (sp.beta, mp.beta, (1e-9, 0.3, 3.3, 40.0, 168.0, 300.0, 1e5, 1e9)),
+        (sp.binomial, mp.binomial, (1e-9, 1e-5, 0.3, 40.0, 171.5, 300.0, 1e5, 1e9)),
+        (sp.RisingFactorial, mp.rf, (1e-9, 0.3, 3.3, 40.0, 110.0, 300.0, 1e5, 1e9)),
+    ],
+)
+def test_quotients_of_gamma_functions_keep_their_digits_where_their_logarithms_are_large(function, reference, first):
+    second = (1e-9, 0.5, 2.0, 2.5, 9.99, 19.0, 25.0, 150.0, 333.25, 1000.0, 1e5)
+    pairs = [(a, b) for a in first for b in second]
+    a, b = sp.symbols("a b", real=True)
+    tape = Tape()
+    compiled = CompiledBundle(compile_artifact(tape.bundle((a, b), [tape.add(function(a, b, evaluate=False))])))
+    values = compiled.evaluate(np.array(pairs).T)[0]
+    compared = 0
+    for pair, value in zip(pairs, values):
+        with mp.workdps(40):
+            expected = reference(*map(mp.mpf, pair))
+        if 1e-280 < abs(expected) < 1e280:
+            np.testing.assert_allclose(value, float(expected), rtol=3e-13, err_msg=str(pair))
+            compared += 1
+    assert compared > 55
 
 
 def test_polygamma_is_nan_at_its_poles_and_exact_towards_infinity():

@@ -25,6 +25,15 @@ POSITIVE = [1e-12, 1e-8, 0.3, 2.5, 20.0, 300.0, 800.0]
 SCORES = [0.0, 1e-12, -1e-8, 0.3, -2.7, 5.0, -5.0, 10.0, -10.0, 20.0, -20.0, -30.0, 30.0]
 
 ON_THE_LINE = [
+    1 / (exp(p) + 2 + exp(-p)),
+    1 / (exp(p) + 1 + exp(-p)),
+    (2 + cosh(p)) ** sp.Rational(-5, 2),
+    log(3 + 2 * cosh(p)),
+    p + log(1 + exp(-p)),
+    exp(2 * p) / (1 + exp(p) + exp(2 * p)),
+    1 / (1 + exp(p) + exp(2 * p)),
+    log(1 + exp(p) + exp(2 * p)),
+    3 * p - 3 * log(1 + exp(p)),
     1 / (1 + exp(p)),
     1.0 / (1.0 + exp(-1.0 * p)),
     exp(p) / (1 + exp(p)),

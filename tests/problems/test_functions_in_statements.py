@@ -129,6 +129,40 @@ def test_functions_evaluate_to_many_digits_and_differentiate_in_sympy():
     assert gammainc(sp.Symbol("a", positive=True), sp.Symbol("t", positive=True)).is_extended_real
 
 
+#: Responses with an exponent to estimate, at a dose or a time of 0: their slopes by the exponent are 0, not 0 * inf.
+POWERS = {
+    "Hill": x**q / (k**q + x**q),
+    "Weibull": sp.exp(-((x / k) ** q)),
+    "power with its normalisation": q * x ** (q - 1) * k ** (-q),
+}
+
+
+@pytest.mark.parametrize("name", POWERS)
+def test_a_power_of_zero_has_derivatives_by_its_exponent(name):
+    function = POWERS[name]
+    solution = iop.Root(y - function, y, [x, q, k], guess=1).solve(0.0, 3.5, 2.0, derivatives=2)
+    assert solution.converged
+    tiny = {x: sp.Float("1e-200", 30), q: sp.Rational(7, 2), k: 2}  # where mpmath has the limit
+    slopes = [function.diff(s) for s in (x, q, k)]
+    np.testing.assert_allclose(solution.jacobian, [float(d.evalf(30, tiny)) for d in slopes], atol=1e-190)
+    second = [[float(d.diff(s).evalf(30, tiny)) for s in (x, q, k)] for d in slopes]
+    np.testing.assert_allclose(solution.hessian, second, atol=1e-90)
+
+
+def test_a_power_of_zero_whose_slope_by_the_exponent_is_infinite_has_none():
+    solution = iop.Root(y - x**q, y, [x, q], guess=1).solve(0.0, [0.0, 2.0], derivatives=1, throw=False)
+    assert solution.status.tolist() == [iop.Status.DERIVATIVE_UNDEFINED, iop.Status.CONVERGED]
+    np.testing.assert_array_equal(np.isnan(solution.jacobian[:, 1]), [True, False])
+
+
+def test_an_uncertain_exponent_is_no_obstacle_to_an_ode_that_starts_at_zero():
+    growth = iop.ODE({y: k + p * y**q - y}, [p, q, k], initial={y: 0}, times=[1.0])
+    solution = growth.solve(0.5, 2.5, 1.0, derivatives=1)
+    step = 1e-5
+    by_differences = (growth(0.5, 2.5 + step, 1.0) - growth(0.5, 2.5 - step, 1.0)) / (2 * step)
+    np.testing.assert_allclose(solution.jacobian[0, 0, 1], by_differences[0, 0], rtol=1e-3)
+
+
 def mp_digits(function):
     with mp.workdps(40):
         return mp.nstr(function(), 35)

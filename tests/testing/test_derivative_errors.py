@@ -11,6 +11,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.functions import gammainc
 from implicitops.testing.problems import catalogue
 from implicitops.testing.reference import reference_of
 
@@ -241,3 +242,27 @@ class TestInaccurate:
         problem = iop.Root([x - a * y, y - b, z - (x - a * y)], [x, y, z], [a, b], guess=[1.0, 1.0, 1.0])
         solution = problem.solve(0.1, 1e8, derivatives=2)
         assert solution.status is iop.Status.CONVERGED
+
+
+@pytest.mark.parametrize(
+    ("function", "reference", "points"),
+    [
+        (sp.besselj(a, b), mpmath.besselj, ((2.3, 10.0), (7.5, 7.5), (0.0, 2.404825557695773))),
+        (sp.bessely(a, b), mpmath.bessely, ((7.5, 7.5), (0.0, 0.8935769662791675))),
+        (gammainc(a, b), lambda s, t: mpmath.gammainc(s, 0, t, regularized=True), ((50.0, 50.0), (1e4, 1e4))),
+    ],
+)
+def test_estimates_hold_near_zeros_of_special_functions_and_of_their_derivatives(function, reference, points):
+    problem = iop.Root(y - function, y, [a, b], guess=1)
+    for point in points:
+        solution = problem.solve(*point, derivatives=2)
+        with mpmath.workdps(40):
+            exact = tuple(map(mpmath.mpf, point))
+            for i in range(2):
+                counts = [0, 0]
+                counts[i] += 1
+                true = mpmath.diff(reference, exact, tuple(counts))
+                assert abs(true - mpmath.mpf(float(solution.jacobian[i]))) <= solution.jacobian_error[i]
+                counts[i] += 1
+                true = mpmath.diff(reference, exact, tuple(counts))
+                assert abs(true - mpmath.mpf(float(solution.hessian[i, i]))) <= solution.hessian_error[i, i]

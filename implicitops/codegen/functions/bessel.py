@@ -16,14 +16,30 @@ if TYPE_CHECKING:
     from ..printer import Printer
 
 
-def _bessel(general: str, special: dict[int, str]) -> Handler:
-    """A Bessel function; the orders 0 and 1 have faster forms of their own."""
+#: IOP_BESSEL_LARGEST of csrc/bessel_order.h.
+LARGEST = 1e5
+
+#: SciPy's functions lose digits at orders that are this close to a whole number but not equal to it: those of the first
+#: kind all of them where the order is negative.
+_NEAR = 1e-3
+
+
+def _bessel(own: str, general: str, special: dict[int, str]) -> Handler:
+    """A Bessel function; the orders 0 and 1 have faster forms of their own, orders near whole numbers a slower one."""
 
     def handler(printer: Printer, node: Any) -> Value:
-        order, argument = printer.resolved(node.args[0]), printer.emit(node.args[1])
-        if order.is_Integer and int(order) in special:
-            return printer.emitter.call(f"scipy:{special[int(order)]}:d", argument)
-        return printer.emitter.call(f"scipy:{general}:dd", printer.emit(node.args[0]), argument)
+        number, argument = printer.resolved(node.args[0]), printer.emit(node.args[1])
+        if number.is_Integer and int(number) in special:
+            return printer.emitter.call(f"scipy:{special[int(number)]}:d", argument)
+        order = printer.emit(node.args[0])
+        direct = printer.emitter.call(f"scipy:{general}:dd", order, argument)
+        if number.is_number and not 0 < abs(float(number) - round(float(number))) < _NEAR:
+            return direct
+        distance = abs(order - printer.emitter.intrinsic("rint", order))
+        near = (distance > 0.0) & (distance < _NEAR) & (argument > 0.0)
+        near = near & (argument <= LARGEST) & (abs(order) <= LARGEST)
+        # An order of NaN is answered at once.
+        return near.where(printer.emitter.call(f"iop:{own}_0:dd", near.where(order, float("nan")), argument), direct)
 
     return handler
 
@@ -53,6 +69,7 @@ class besselk_by_order(RealFunction):
 
 
 _POINTS = ((0.0, 0.7), (1.0, 2.5), (0.3, 1e-3), (2.7, 4.1), (0.5, 40.0), (30.5, 12.0), (-1.6, 0.9))
+_NEAR_WHOLE = ((1 + 1e-9, 1.0), (1 - 1e-12, 0.7), (-1.9999999999999998, 2.0), (-6.999999999999, 0.7), (20 - 2e-7, 10.0))
 _RTOL = (1e-13, 1e-12, 1e-11)
 
 
@@ -78,7 +95,7 @@ def _rows(
             emit,
             (lambda order, x: by_order(1, order, x), by_argument(function)),
             reference,
-            _POINTS,
+            _POINTS + _NEAR_WHOLE,
             rtol=_RTOL,
             poles=poles,
         ),
@@ -95,10 +112,12 @@ def _rows(
 
 
 ROWS = (
-    *_rows(sp.besselj, besselj_by_order, _bessel("jv", {0: "j0", 1: "j1"}), 1, -1),
-    *_rows(sp.bessely, bessely_by_order, _bessel("yv", {0: "y0", 1: "y1"}), 1, -1, ((0.3, 0.0), (1.0, 0.0))),
-    *_rows(sp.besseli, besseli_by_order, _bessel("iv", {0: "i0", 1: "i1"}), 1, 1),
-    *_rows(sp.besselk, besselk_by_order, _bessel("kv", {0: "k0", 1: "k1"}), -1, -1, ((0.3, 0.0), (1.0, 0.0))),
+    *_rows(sp.besselj, besselj_by_order, _bessel("besselj", "jv", {0: "j0", 1: "j1"}), 1, -1),
+    *_rows(sp.bessely, bessely_by_order, _bessel("bessely", "yv", {0: "y0", 1: "y1"}), 1, -1, ((0.3, 0.0), (1.0, 0.0))),
+    *_rows(sp.besseli, besseli_by_order, _bessel("besseli", "iv", {0: "i0", 1: "i1"}), 1, 1),
+    *_rows(
+        sp.besselk, besselk_by_order, _bessel("besselk", "kv", {0: "k0", 1: "k1"}), -1, -1, ((0.3, 0.0), (1.0, 0.0))
+    ),
     Row(sp.airyai, scipy_output("airy", 4, 0), None, mpmath.airyai, at(-9.5, -0.4, 0.3, 3.1, 12.0), rtol=_RTOL),
     Row(
         sp.airyaiprime,

@@ -12,9 +12,10 @@ from sympy.codegen import cfunctions
 from implicitops.functions import RealFunction
 
 from ..emitter import Value
-from ..inner_functions import sinc_derivative
+from ..inner_functions import power_times_log, sinc_derivative
+from ..powers import emit_power_times_log
 from ..rewriting import emit_log
-from .row import Row, at, computed, of_reciprocal, plain, reciprocal
+from .row import NOT_A_NUMBER, Row, at, computed, of_reciprocal, plain, reciprocal
 
 if TYPE_CHECKING:
     from ..printer import Printer
@@ -71,6 +72,17 @@ class direction(RealFunction):
     nargs = 2
 
 
+def _power_times_log_by_base(n: sp.Expr, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    less = exponent - 1
+    fewer = base**less if n == 1 else power_times_log(n - 1, base, less)
+    return exponent * power_times_log(n, base, less) + n * fewer
+
+
+def _power_times_log(n: int, base: float, exponent: float) -> mpmath.mpf:
+    """The limit at a base of 0, whatever the order in which the limits are taken."""
+    return base**exponent * mpmath.log(base) ** n if base != 0 else mpmath.mpf(0)
+
+
 _LINE = at(-12.5, -2.3, -1e-3, 0.4, 1.7, 9.25)
 _TAILS = at(-20.0, -10.0, -0.8, -1e-3, 0.4, 0.9, 10.0, 15.0, 19.0, 20.0)
 _UNIT = at(1e-8 - 1, -0.95, -0.3, 1e-3, 0.6, 0.99)
@@ -80,6 +92,19 @@ _OUTSIDE = at(-30.0, -1.2, 1 + 1e-8, 1.05, 1.7, 30.0, 1e9)
 ROWS = (
     Row(sp.exp, plain("exp"), None, mpmath.exp, at(-700.0, -2.3, 1e-8, 1.7, 700.0)),
     Row(sp.log, emit_log, None, mpmath.log, at(1e-300, 0.3, 0.999, 1.7, 1e300), poles=at(0.0)),
+    Row(
+        power_times_log,
+        emit_power_times_log,
+        (
+            NOT_A_NUMBER,
+            _power_times_log_by_base,
+            lambda n, base, exponent: power_times_log(n + 1, base, exponent),
+        ),
+        _power_times_log,
+        ((1, 0.3, 1.7), (1, 1e-9, 0.5), (2, 40.0, -2.5), (1, 1e8, 0.1)),
+        whole=(0,),
+        poles=((1, 0.0, 0.0), (1, 0.0, -1.0)),
+    ),
     Row(cfunctions.expm1, plain("expm1"), None, mpmath.expm1, at(-30.0, -1e-10, 1e-10, 2.5)),
     Row(cfunctions.log1p, plain("log1p"), None, mpmath.log1p, at(-0.99, -1e-10, 1e-10, 2.5, 1e200), poles=at(-1.0)),
     Row(cfunctions.exp2, plain("exp2"), None, lambda x: mpmath.mpf(2) ** x, at(-900.0, -2.3, 1e-8, 1.7, 900.0)),

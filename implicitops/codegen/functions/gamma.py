@@ -25,7 +25,6 @@ from .row import (
     derivative,
     not_below_zero,
     plain,
-    scipy,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +52,19 @@ def _polygamma(printer: Printer, node: Any) -> Value:
     return polygamma(int(order), printer.emit(node.args[1]))
 
 
+def _quotient_of_gammas(own: str, general: str, printer: Printer, first: Value, second: Value) -> Value:
+    """SciPy's function of two arguments, except where its logarithms lose digits and our own has a value."""
+    better = printer.emitter.call(f"iop:{own}:dd", first, second)
+    return better.is_nan().where(printer.emitter.call(f"scipy:{general}:dd", first, second), better)
+
+
 def _beta(printer: Printer, node: Any) -> Value:
     values = arguments(printer, node)
-    return printer.emitter.call("scipy:beta:dd", values[0], values[-1])
+    return _quotient_of_gammas("beta", "beta", printer, values[0], values[-1])
+
+
+def _binomial(printer: Printer, n: Value, k: Value) -> Value:
+    return _quotient_of_gammas("binomial", "binom", printer, n, k)
 
 
 def _beta_partial(position: int):  # type: ignore[no-untyped-def]
@@ -72,7 +81,7 @@ def _factorial(printer: Printer, x: Value) -> Value:
 
 
 def _rising_factorial(printer: Printer, x: Value, k: Value) -> Value:
-    return printer.emitter.call("scipy:poch:dd", x, k)
+    return _quotient_of_gammas("poch", "poch", printer, x, k)
 
 
 def _harmonic(printer: Printer, node: Any) -> Value:
@@ -160,7 +169,7 @@ ROWS = (
     ),
     Row(
         sp.binomial,
-        scipy("binom", 2),
+        computed(_binomial),
         (
             lambda n, k: sp.binomial(n, k) * (sp.digamma(n + 1) - sp.digamma(n - k + 1)),
             lambda n, k: sp.binomial(n, k) * (sp.digamma(n - k + 1) - sp.digamma(k + 1)),

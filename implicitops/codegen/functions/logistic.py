@@ -11,6 +11,7 @@ from implicitops.functions import expit, log_expit, logaddexp, softplus
 
 from ..elementary_logistic import scaled_sum
 from ..emitter import Value
+from ..exponential_sums import power_as_share
 from ..inner_functions import (
     exponential_quotient,
     log1mexp,
@@ -106,7 +107,7 @@ def _quotient_partial(position: int, w: sp.Expr, q: sp.Expr, *terms: sp.Expr) ->
 
 def _log_sum_partial(position: int, *terms: sp.Expr) -> sp.Expr:
     weight, exponent = terms[position // 2 * 2 :][:2]
-    slope = exponential_quotient(exponent, -1, *terms)
+    slope = power_as_share(exponent, sp.S.NegativeOne, *terms)
     return weight * slope if position % 2 else slope
 
 
