@@ -46,15 +46,16 @@ static inline int iop_is_by_time(int64_t order, int64_t q, int64_t c) {
 /* Errors of the value (order 0), the Jacobian or the Hessian by q variables, from the difference to the answer with halved
  * steps; rows of the answer at n_times times, which come in an order of their own.
  *
- * A difference may be small by chance.  The estimate is therefore the largest of five times the difference, of what has the
- * largest relative difference of all rows of its column at any time up to its own, and of a fifth of that over all
- * columns; relative to the largest magnitude of the entry up to then.  To that comes what n_steps round.  `scratch` holds
- * (rows + 1) q^order doubles. */
+ * A difference may be small by chance.  The estimate is therefore the largest of five times the difference, of the largest
+ * relative difference of all rows of its column at any time up to its own (two and a half times it for the values, which
+ * have no columns to compare with), and of a share of that over all columns, 0.8 of the Jacobian's and 0.2 of the more
+ * numerous ones of the Hessian; both of the largest magnitude of the entry up to then.  To that comes what n_steps round.
+ * `scratch` holds (rows + 1) q^order doubles. */
 static void iop_estimate_errors(int64_t order, int64_t q, int64_t rows, int64_t n_times, int64_t n_steps,
                                 const int64_t *times, const double *answer, const double *halved, double *scratch,
                                 double *error) {
     const int64_t columns = order == 0 ? 1 : order == 1 ? q : q * q;
-    const double rounding = (8 + n_steps) * DBL_EPSILON;
+    const double rounding = (8 + n_steps) * DBL_EPSILON, share = order == 0 ? 2.5 : order == 1 ? 0.8 : 0.2;
     double *size = scratch, *ratio = scratch + rows * columns;
     memset(scratch, 0, (rows + 1) * columns * sizeof(double));
     for (int64_t i = 0; i < n_times; i++) {
@@ -68,7 +69,7 @@ static void iop_estimate_errors(int64_t order, int64_t q, int64_t rows, int64_t 
         for (int64_t c = 0; c < columns; c++)
             if (!iop_is_by_time(order, q, c)) largest = fmax(largest, ratio[c]);
         for (int64_t k = 0; k < rows * columns; k++) {
-            const double relative = fmax(ratio[k % columns], 0.2 * largest) + rounding;
+            const double relative = fmax(ratio[k % columns], share * largest) + rounding;
             error[first + k] = fmax(5 * fabs(answer[first + k] - halved[first + k]), relative * size[k]);
         }
     }
