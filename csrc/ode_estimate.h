@@ -48,14 +48,14 @@ static inline int iop_is_by_time(int64_t order, int64_t q, int64_t c) {
  *
  * A difference may be small by chance.  The estimate is therefore the largest of five times the difference, of the largest
  * relative difference of all rows of its column at any time up to its own (two and a half times it for the values, which
- * have no columns to compare with), and of a share of that over all columns, 0.8 of the Jacobian's and 0.2 of the more
+ * have no columns to compare with), and of a share of that over all columns, 0.7 of the Jacobian's and 0.2 of the more
  * numerous ones of the Hessian; both of the largest magnitude of the entry up to then.  To that comes what n_steps round.
  * `scratch` holds (rows + 1) q^order doubles. */
 static void iop_estimate_errors(int64_t order, int64_t q, int64_t rows, int64_t n_times, int64_t n_steps,
                                 const int64_t *times, const double *answer, const double *halved, double *scratch,
                                 double *error) {
     const int64_t columns = order == 0 ? 1 : order == 1 ? q : q * q;
-    const double rounding = (8 + n_steps) * DBL_EPSILON, share = order == 0 ? 2.5 : order == 1 ? 0.8 : 0.2;
+    const double rounding = (8 + n_steps) * DBL_EPSILON, share = order == 0 ? 2.5 : order == 1 ? 0.7 : 0.2;
     double *size = scratch, *ratio = scratch + rows * columns;
     memset(scratch, 0, (rows + 1) * columns * sizeof(double));
     for (int64_t i = 0; i < n_times; i++) {
