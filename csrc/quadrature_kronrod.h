@@ -165,9 +165,12 @@ static void iop_sum_kronrod(iop_cell *cell, int64_t c, const iop_checks *checks,
     cell->last[c] = linear[IOP_LAST];
 }
 
+#define IOP_CROWDED 1e-4
+
 /* What rounding of the nodes does to the integral of a component whose G is given in a row of w->out: its variation times
  * the last digit of x, the end of the stretch plus a distance; a substitution crowds nodes at an end by which the integrand
- * is written, so that only the distance counts. */
+ * is written, so that only the distance counts.  It does as well where nodes are crowded by bisection, at distances of less
+ * than IOP_CROWDED of the end's magnitude: what is steep there is steep by the distance. */
 static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell *cell, const double *row) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const int64_t point = s->kind == IOP_LINE ? -1 : cell->side == IOP_RIGHT || s->kind == IOP_FROM_RIGHT ? s->right : s->left;
@@ -177,7 +180,7 @@ static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell
     double before = row[w->lanes[0]], sum = 0;
     for (int64_t i = 1; i < IOP_KRONROD; i++) {
         const double now = row[w->lanes[i]];
-        sum += (end + w->away[i]) * fabs(now - before);
+        sum += (fmin(end, w->away[i] / IOP_CROWDED) + w->away[i]) * fabs(now - before);
         before = now;
     }
     return DBL_EPSILON / 2 * (1 + 4 * exponent) * sum;

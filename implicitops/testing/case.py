@@ -135,8 +135,11 @@ def compare_to(case: Case, name: str, computed: np.ndarray, true: np.ndarray, bo
 
 
 def _error(computed: float, true: Any) -> Any:
-    """Distance to the truth; none if the truth is beyond what a double holds and the computed number says so."""
-    if math.isinf(computed) and abs(true) > LARGEST and (computed > 0) == (true > 0):
+    """Distance to the truth; none if the truth is beyond what a double holds and the computed number says so.
+
+    A derivative that overflows is NaN, and its status DERIVATIVE_UNDEFINED.
+    """
+    if abs(true) > LARGEST and (math.isnan(computed) or (math.isinf(computed) and (computed > 0) == (true > 0))):
         return mpmath.mpf(0)
     return abs(mpmath.mpf(computed) - true)
 

@@ -8,6 +8,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.status import Estimates
 from implicitops.testing import Check, GradientMismatchError, Report, verify_grad
 from implicitops.testing.differentiation import numpy as replay
 
@@ -230,7 +231,8 @@ class TestWrongSolveIsCaught:
         assert "inside the bracket" in caught
 
     def test_error_estimate_that_is_too_small(self):
-        assert "error estimate" in self.caught(wrong(lambda fields: {"error_estimate": fields["value"] * 1e-18}))
+        too_small = wrong(lambda fields: {"estimates": Estimates(fields["value"] * 1e-18)})
+        assert "error estimate" in self.caught(too_small)
 
     def test_number_that_is_no_root_at_all(self):
         report = verify_grad(
