@@ -125,7 +125,7 @@ class TestCFunction:
         values = np.array([0.1, 0.5, np.nan])
         # Made outside: pytest.warns would pass on, as errors, the warnings of Theano's compilation.
         function = theano.function([x], [y, tt.grad(y.sum(), x)], mode=mode_with(mode))
-        with pytest.warns(iop.SolveWarning, match="a parameter is NaN"):
+        with pytest.warns(iop.SolveWarning, match="an input is NaN"):
             value, gradient = function(values)
         np.testing.assert_allclose(value, scipy.special.erf(values), rtol=1e-14)
         np.testing.assert_allclose(gradient, erf_jacobian(values)[0], rtol=1e-14)
