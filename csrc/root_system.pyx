@@ -71,27 +71,7 @@ cdef extern from "root_system.h" nogil:
     iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double, double *)
     int iop_is_regular(const iop_root_system *, iop_root_workspace *)
 
-cdef extern from "derivative_error.h" nogil:
-    ctypedef struct iop_linear_system:
-        int64_t n, n_entries
-        const int32_t *rows
-        const int32_t *columns
-        const double *entries
-        void (*solve)(const iop_linear_system *, double *, int64_t) noexcept nogil
-        const void *factors
-        double *inverse
-    ctypedef struct iop_derivatives:
-        iop_linear_system system
-        int64_t p, n_parameter_entries
-        const int32_t *parameter_rows
-        const int32_t *parameter_columns
-        iop_callback parameter, second, errors, second_errors
-        const double *(*move)(iop_derivatives *, const double *) noexcept nogil
-        const void *problem
-        double *slack
-    int64_t iop_derivatives_size(int64_t, int64_t, int64_t, int64_t, int64_t)
-    void iop_derivatives_lay_out(iop_derivatives *, double *, int64_t)
-    void iop_write_derivatives(iop_derivatives *, const double *, const double *, int64_t, int64_t, double *const *)
+include "derivative_error_declarations.pxi"
 
 cdef extern from "anderson.h" nogil:
     int64_t iop_anderson_memory(int64_t)
