@@ -16,7 +16,7 @@ PACKAGE := $(shell find implicitops -name __pycache__ -prune -o -name include -p
 MODERN := .venv-modern/bin
 MODERN_INSTALLED := .venv-modern/.requirements-installed
 MODERN_BUILT := .venv-modern/.package-installed
-MODERN_TESTS := tests/backends tests/calculus tests/codegen tests/kernels tests/problems tests/testing tests/test_status.py
+MODERN_TESTS := tests/backends tests/calculus tests/codegen tests/kernels tests/problems tests/symbolic tests/external tests/verify tests/test_status.py
 
 .PHONY: env demo test test-modern test-slow lint bench docs clean
 .DELETE_ON_ERROR:
@@ -95,5 +95,5 @@ docs: env
 clean:
 	rm -rf .venv .venv-modern build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -f implicitops/kernels/*.so implicitops/backends/*.so
+	rm -f implicitops/*/*.so
 	find implicitops tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -68,7 +68,7 @@ def tensorflow_op() -> Extension:
         include_dirs=[SOURCES],
         depends=[f"{SOURCES}/{header.name}" for header in HEADERS],
         extra_compile_args=COMPILE_ARGS,
-        optional=True,  # without it TensorFlow calls Python, see implicitops/backends/tensorflow_python.py
+        optional=True,  # without it TensorFlow calls Python, see implicitops/backends/tensorflow/python.py
     )
 
 

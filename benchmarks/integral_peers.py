@@ -22,7 +22,7 @@ from scipy import LowLevelCallable
 from scipy.integrate import quad, quad_vec
 
 import implicitops as iop
-from implicitops.testing.reference_integral import QuadratureReference
+from implicitops.verify.reference_integral import QuadratureReference
 
 Solver = Callable[[float], np.ndarray]
 Maker = Callable[[np.ndarray], Solver]

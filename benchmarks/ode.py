@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from measure import interleaved, machine, one_core, publish, table
+from ode_catalogue import case_named
 from ode_cvodes import Cvodes
 from ode_peers import (
     Implicitops,
@@ -29,8 +30,6 @@ from ode_peers import (
 from ode_tasks import Augmented, Task
 from ode_tuning import HEADING, race, tuned, verdict
 from scipy.integrate import solve_ivp
-
-from implicitops.testing.ode_problems import case_named
 
 BATCH = 200
 TARGET, STIFF_TARGET = 1e-8, 1e-6

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-
-from implicitops.testing.ode_case import OdeCase
+from ode_catalogue import OdeCase
 
 #: Values (T, n) and sensitivities (T, n, p).
 Answer = tuple[np.ndarray, np.ndarray]

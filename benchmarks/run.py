@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 
 BENCHMARKS = (
-    "scalar_root",
+    "root_scalar",
     "root_system",
     "theano_op",
     "tensorflow_op",

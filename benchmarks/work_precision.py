@@ -18,10 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator
 from measure import interleaved, one_core
+from ode_catalogue import case_named
 from ode_peers import Implicitops
 from ode_tasks import Task
-
-from implicitops.testing.ode_problems import case_named
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 CASES = (

@@ -1,7 +1,7 @@
 /* Derivatives of the solution of a system F(x, theta) = 0, refined once, and what is left of their error.
  *
  * With A = F_x, X the solution of A X = B that was computed, and dA, dB what rounding and the error of x leave of A and B
- * (calculus/rounding.py),
+ * (symbolic/rounding.py),
  *
  *     |error of X| <= |inverse(A)| (|B - A X| + gamma (|A| |X| + |B|) + dA |X| + dB)
  *

@@ -359,7 +359,7 @@ cdef class Quadrature:
 
     Parameters
     ----------
-    forms : sequence of compiled bundles or None, see calculus/quadrature.py
+    forms : sequence of compiled bundles or None, see symbolic/integral.py
     moments : compiled bundle
     vanishing, watched : compiled bundle or None
     inside : sequence of Quadrature or None, for each form the integral that is integrated; empty for the innermost

@@ -2,7 +2,7 @@
  *
  * In each stretch the variable is x = e + h u (left form) or x = e - h u (right form), with an end e(p) and the length
  * h(p) of the stretch: for u the distance to that end in units of h, so that nothing cancels near either end.  The
- * integrand is G = f h with its total derivatives by the parameters, N numbers in all; see calculus/quadrature.py.
+ * integrand is G = f h with its total derivatives by the parameters, N numbers in all; see symbolic/integral.py.
  */
 #ifndef IOP_QUADRATURE_H
 #define IOP_QUADRATURE_H

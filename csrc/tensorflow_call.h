@@ -1,6 +1,6 @@
 /* What the TensorFlow op and the XLA call share: operations found by name, run, and explained by Python.
  *
- * Everything rare is Python's work (implicitops/backends/tensorflow_bridge.py): it compiles an operation that this
+ * Everything rare is Python's work (implicitops/backends/tensorflow/bridge.py): it compiles an operation that this
  * process does not know, splits large batches over threads, and records failures.  A solve itself holds no GIL.
  */
 #ifndef IMPLICITOPS_TENSORFLOW_CALL_H
@@ -20,7 +20,7 @@
 #define IOP_FREE (-1)
 #define IOP_ERROR_SIZE 4096
 
-/* Flags of an operation, as in tensorflow_bridge.py. */
+/* Flags of an operation, as in bridge.py. */
 enum { IOP_SOLVES = 1, IOP_NEEDS_PYTHON = 2 };
 
 typedef const iop_operation *(*iop_find_type)(const char *);
@@ -87,10 +87,10 @@ static void *iop_import(const char *name, const char *signature)
     return function;
 }
 
-/* Result of a function of tensorflow_bridge.py; steals the tuple of arguments. */
+/* Result of a function of bridge.py; steals the tuple of arguments. */
 static PyObject *iop_ask(const char *function, PyObject *arguments)
 {
-    PyObject *module = PyImport_ImportModule("implicitops.backends.tensorflow_bridge");
+    PyObject *module = PyImport_ImportModule("implicitops.backends.tensorflow.bridge");
     PyObject *callable = module ? PyObject_GetAttrString(module, function) : NULL;
     PyObject *result = callable && arguments ? PyObject_CallObject(callable, arguments) : NULL;
     Py_XDECREF(callable);
@@ -159,7 +159,7 @@ static PyObject *iop_view(const double *numbers, int64_t n, int flags)
     return PyMemoryView_FromMemory(memory, (Py_ssize_t)(n * (int64_t)sizeof(double)), flags);
 }
 
-/* Arguments of the functions of tensorflow_bridge.py that see a batch. */
+/* Arguments of the functions of bridge.py that see a batch. */
 static PyObject *iop_arguments(const iop_target *target, const iop_batch *batch)
 {
     const iop_operation *operation = target->operation;

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from implicitops import functions
 from implicitops.backends.failures import failures, reset_failures
-from implicitops.backends.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
+from implicitops.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.problems import ODE, External, FixedPoint, Integral, Minimum, Root
 from implicitops.status import (
     ArgumentError,
@@ -18,7 +18,7 @@ from implicitops.status import (
 )
 
 if TYPE_CHECKING:
-    from implicitops.testing.verify_grad import verify_grad
+    from implicitops.verify.verify_grad import verify_grad
 
 __version__ = "0.1.0"
 
@@ -50,7 +50,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "verify_grad":  # the harness is loaded when somebody asks for it
-        from implicitops.testing.verify_grad import verify_grad
+        from implicitops.verify.verify_grad import verify_grad
 
         return verify_grad
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.external.calls import Outcome
 from implicitops.kernels import _external, _operation, build
-from implicitops.kernels.external_calls import Outcome
 
 a, b1, b2, t0, t = sp.symbols("a b1 b2 t0 t")
 x1, x2 = sp.symbols("x1 x2")

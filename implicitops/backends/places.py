@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from implicitops.calculus.initial_value import initial_value_of
-from implicitops.calculus.quadrature import quadrature_of
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
 from implicitops.status import Status
+from implicitops.symbolic.integral import quadrature_of
+from implicitops.symbolic.ode import initial_value_of
 
 #: Counters of a kernel that say where it failed: the bits of a double, and which state or condition, or -1.
 PLACE = ("failed_at", "failed_in")

@@ -10,8 +10,8 @@ from typing import Any
 import sympy as sp
 
 from implicitops.calculus.operation import Operation, Program, Shape, single_step
-from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
+from implicitops.symbolic.tape import Tape
 
 Group = tuple[sp.Symbol, ...]
 Groups = tuple[Group, ...]

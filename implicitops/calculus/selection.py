@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs
 from implicitops.calculus.operation import Shape
-from implicitops.calculus.tape import Tape
+from implicitops.symbolic.tape import Tape
 
 
 @dataclass(frozen=True)

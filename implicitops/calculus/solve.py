@@ -7,14 +7,14 @@ from typing import Any
 
 from implicitops.calculus.external import error_shape, external_jvp, external_vjp
 from implicitops.calculus.operation import Operation, Program, Shape, single_step, with_idle_inputs
-from implicitops.calculus.scalar_root import ScalarRootPullback, ScalarRootPushforward
+from implicitops.calculus.root_scalar import ScalarRootPullback, ScalarRootPushforward
+from implicitops.calculus.root_system import system_jvp, system_vjp
 from implicitops.calculus.sensitivities import (
     derivative_shapes,
     is_propagated,
     propagated_jvp,
     propagated_vjp,
 )
-from implicitops.calculus.system_root import system_jvp, system_vjp
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .bundle import Bundle
-from .compile import CompiledBundle, compile_bundle
-from .differentiate import differentiate
-from .unsupported import UnsupportedDerivativeError, UnsupportedExpressionError
+from implicitops.codegen.bundle import Bundle
+from implicitops.codegen.compile import CompiledBundle, compile_bundle
+from implicitops.codegen.differentiate import differentiate
+from implicitops.codegen.unsupported import UnsupportedDerivativeError, UnsupportedExpressionError
 
 __all__ = [
     "Bundle",

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from .special import is_scipy
+from implicitops.codegen.special import is_scipy
 
 _MAGIC = b"implicitops object code 1\n"
 _DIGEST_SIZE = hashlib.sha256().digest_size

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import warnings
 
-from .artifact import Artifact, CorruptArtifactError, artifact_from_bytes, installed_scipy_version
+from implicitops.codegen.artifact import Artifact, CorruptArtifactError, artifact_from_bytes, installed_scipy_version
 
 #: The oldest files go when the folder holds more than this.
 LARGEST_SIZE = 512 * 2**20

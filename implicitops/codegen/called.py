@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .elementary import PURE, definition
-from .host import Host
+from implicitops.codegen.elementary import PURE, definition
+from implicitops.codegen.host import Host
 
 
 def called_functions(

@@ -20,12 +20,12 @@ from typing import Any, Callable
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import cache
-from .artifact import Artifact, installed_scipy_version
-from .bundle import Bundle
-from .host import create_target_machine, host
-from .module import BLOCK, SCALAR, module_text
-from .special import address_of
+from implicitops.codegen import cache
+from implicitops.codegen.artifact import Artifact, installed_scipy_version
+from implicitops.codegen.bundle import Bundle
+from implicitops.codegen.host import create_target_machine, host
+from implicitops.codegen.module import BLOCK, SCALAR, module_text
+from implicitops.codegen.special import address_of
 
 
 class CompiledBundle:

@@ -10,9 +10,9 @@ from typing import Any
 
 import sympy as sp
 
-from .functions import partial, row_of
-from .inner_functions import power_times_log
-from .unsupported import UnsupportedExpressionError
+from implicitops.codegen.functions import partial, row_of
+from implicitops.codegen.inner_functions import power_times_log
+from implicitops.codegen.unsupported import UnsupportedExpressionError
 
 
 def differentiate(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:

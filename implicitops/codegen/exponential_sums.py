@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
-from implicitops.functions import expit, logaddexp, softplus
-
-from .inner_functions import (
+from implicitops.codegen.inner_functions import (
     exponential_quotient,
     log1mexp,
     log_cosh,
@@ -20,6 +18,7 @@ from .inner_functions import (
     log_sum_of_exponentials,
     reciprocal_expm1,
 )
+from implicitops.functions import expit, logaddexp, softplus
 
 
 class Term(NamedTuple):

@@ -6,12 +6,12 @@ import functools
 import re
 from dataclasses import dataclass
 
-from .bundle import Bundle
-from .called import called_functions, vector_form_attribute
-from .elementary import GUARDS, careful_form
-from .emitter import Emitter, Value, function_symbol
-from .host import Host
-from .printer import print_bundle
+from implicitops.codegen.bundle import Bundle
+from implicitops.codegen.called import called_functions, vector_form_attribute
+from implicitops.codegen.elementary import GUARDS, careful_form
+from implicitops.codegen.emitter import Emitter, Value, function_symbol
+from implicitops.codegen.host import Host
+from implicitops.codegen.printer import print_bundle
 
 BLOCK = "iop_block"
 SCALAR = "iop_scalar"

@@ -15,8 +15,8 @@ import math
 
 import sympy as sp
 
-from .emitter import Value
-from .powers import integer_power
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.powers import integer_power
 
 _N_CORRECTIONS = 12
 

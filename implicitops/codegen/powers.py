@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from .emitter import Value
-from .printer import exact_fraction, number_pair
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.printer import exact_fraction, number_pair
 
 if TYPE_CHECKING:
-    from .printer import Printer
+    from implicitops.codegen.printer import Printer
 
 #: Up to here x**n is a product: n - 1 roundings at most, and quicker than ``pow``.
 LARGEST_PRODUCT = 32

@@ -15,11 +15,11 @@ from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import ITE, BooleanFalse, BooleanTrue, Nand, Nor, Xnor
 
-from .bundle import Bundle
-from .elementary import ELEMENTARY, GUARDS
-from .emitter import TRUTH, Emitter, Operand, Value
-from .special import c_symbol
-from .unsupported import UnsupportedExpressionError, expanded
+from implicitops.codegen.bundle import Bundle
+from implicitops.codegen.elementary import ELEMENTARY, GUARDS
+from implicitops.codegen.emitter import TRUTH, Emitter, Operand, Value
+from implicitops.codegen.special import c_symbol
+from implicitops.codegen.unsupported import UnsupportedExpressionError, expanded
 
 
 def exact_fraction(number: Any) -> Fraction:
@@ -106,7 +106,7 @@ class Printer:
         return UnsupportedExpressionError(expanded(node, self.definitions), expanded(within, self.definitions), advice)
 
     def _handler(self, expression: Any) -> Handler:
-        from .functions import row_of
+        from implicitops.codegen.functions import row_of
 
         for kind in type(expression).__mro__:
             if kind in _CORE_HANDLERS:
@@ -204,7 +204,7 @@ def _emit_infinity(sign: int | float) -> Handler:
 
 
 def _emit_add(printer: Printer, node: Any) -> Value:
-    from .rewriting import stable_sum
+    from implicitops.codegen.rewriting import stable_sum
 
     (negative, value), *rest = sorted(stable_sum(printer, node), key=lambda part: part[0])
     total = -value if negative else value
@@ -250,7 +250,7 @@ def _product(printer: Printer, factors: list[Any]) -> Any:
 
 
 def _emit_pow(printer: Printer, node: Any) -> Value:
-    from .powers import emit_power
+    from implicitops.codegen.powers import emit_power
 
     return emit_power(printer, node.base, node.exp)
 
@@ -300,8 +300,8 @@ def print_bundle(bundle: Bundle, emitter: Emitter) -> tuple[list[Value], list[Va
     ------
     UnsupportedExpressionError : an output has no real-valued machine code
     """
-    from .real_form import real_form
-    from .stable_form import stable_form
+    from implicitops.codegen.real_form import real_form
+    from implicitops.codegen.stable_form import stable_form
 
     expressions = [real_form(sp.sympify(output)) for output in bundle.outputs]
     inputs: dict[sp.Expr, Value] = {

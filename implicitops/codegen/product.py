@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import sympy as sp
 
-from .exponential_sums import exponent_of
+from implicitops.codegen.exponential_sums import exponent_of
 
 
 class Product:

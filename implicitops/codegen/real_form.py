@@ -10,9 +10,9 @@ from typing import Any
 
 import sympy as sp
 
-from .differentiate import differentiate
-from .functions import OPEN
-from .unsupported import UnsupportedExpressionError
+from implicitops.codegen.differentiate import differentiate
+from implicitops.codegen.functions import OPEN
+from implicitops.codegen.unsupported import UnsupportedExpressionError
 
 _PARTS = (sp.re, sp.im, sp.conjugate)
 _WITH_INDEX = (sp.Sum, sp.Product)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from .emitter import Value
+from implicitops.codegen.emitter import Value
 
 if TYPE_CHECKING:
-    from .printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 def stable_sum(printer: Printer, node: Any) -> list[tuple[bool, Value]]:
     """The terms of a sum as (is subtracted, magnitude), with exp(u) - 1 and 1 - cos(u) taken together."""
-    from .printer import signed_term
+    from implicitops.codegen.printer import signed_term
 
     terms = list(node.args)
     parts = []

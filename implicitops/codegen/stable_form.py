@@ -13,10 +13,8 @@ from typing import Callable
 import sympy as sp
 from sympy.codegen import cfunctions
 
-from implicitops.functions import expit, log_expit, log_ndtr, ndtr, softplus
-
-from .exponential_sums import logarithm_of_sum, power_of_sum
-from .inner_functions import (
+from implicitops.codegen.exponential_sums import logarithm_of_sum, power_of_sum
+from implicitops.codegen.inner_functions import (
     exp_erfc,
     exp_ndtr,
     exponential_quotient,
@@ -29,7 +27,8 @@ from .inner_functions import (
     logistic_density,
     mirrored_erfc,
 )
-from .stable_products import stable_product
+from implicitops.codegen.stable_products import stable_product
+from implicitops.functions import expit, log_expit, log_ndtr, ndtr, softplus
 
 _SQRT_2 = sp.sqrt(2)
 

@@ -6,10 +6,8 @@ from typing import Callable
 
 import sympy as sp
 
-from implicitops.functions import erfcx, expit, ndtr
-
-from .exponential_sums import multiple, power_as_share, terms_of
-from .inner_functions import (
+from implicitops.codegen.exponential_sums import multiple, power_as_share, terms_of
+from implicitops.codegen.inner_functions import (
     exp_erfc,
     exp_ndtr,
     exponential_quotient,
@@ -17,8 +15,9 @@ from .inner_functions import (
     mirrored_erfc,
     reciprocal_expm1,
 )
-from .product import Product
-from .stable_quotients import take_quotients
+from implicitops.codegen.product import Product
+from implicitops.codegen.stable_quotients import take_quotients
+from implicitops.functions import erfcx, expit, ndtr
 
 _SQRT_2 = sp.sqrt(2)
 #: Functions that vanish like an exponential, so that a growing factor beside one has to be looked at.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from .exponential_sums import terms_of
-from .inner_functions import (
+from implicitops.codegen.exponential_sums import terms_of
+from implicitops.codegen.inner_functions import (
     bernoulli_derivative,
     exp_difference,
     log1pc_derivative,
@@ -15,7 +15,7 @@ from .inner_functions import (
     sinhc_derivative,
     tanhc_derivative,
 )
-from .product import Product
+from implicitops.codegen.product import Product
 
 #: Divisors with more operations than these are not compared with the argument of a function.
 _MAX_OPERATIONS = 40

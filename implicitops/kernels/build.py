@@ -11,16 +11,13 @@ import numpy as np
 
 from implicitops.calculus.collect import Collect, Distribute
 from implicitops.calculus.einsum import Einsum
-from implicitops.calculus.equations import equations_of
 from implicitops.calculus.evaluate import Evaluate
-from implicitops.calculus.minimum import MinimumRule
 from implicitops.calculus.operation import Operation
-from implicitops.calculus.scalar_root import ScalarRootRule
+from implicitops.calculus.root_scalar import ScalarRootRule
+from implicitops.calculus.root_system import Factorise, LinearSolve
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
-from implicitops.calculus.statement import Statement
 from implicitops.calculus.status_of import StatusOf
-from implicitops.calculus.system_root import Factorise, LinearSolve
 from implicitops.codegen import UnsupportedExpressionError
 from implicitops.kernels import (
     _collect,
@@ -43,6 +40,9 @@ from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.integral import Integral
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.ode import ODE
+from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.equations import equations_of
+from implicitops.symbolic.minimum import MinimumRule
 
 #: Batch elements, times their numbers, that keep a thread busy for a tenth of a millisecond in a linear operation.
 LINEAR_GRAIN = 100_000
@@ -137,7 +137,7 @@ def _grain(operation: Operation) -> int:
     return GRAIN if n <= 1 else max(1, 2048 // n**2)
 
 
-def _scalar_root(operation: Solve) -> Any:
+def _root_scalar_kernel(operation: Solve) -> Any:
     problem: Any = operation.problem
     rule, key, order = ScalarRootRule(problem), problem.equation_key, operation.derivatives
     options = problem.options
@@ -221,7 +221,8 @@ def _factorise(operation: Factorise) -> Any:
 
 def _system_or_scalar(operation: Solve) -> Any:
     anderson = _fixed_point_mode(operation.problem) == 2
-    return _root_system_kernel(operation) if operation.problem.output_shape or anderson else _scalar_root(operation)
+    is_system = operation.problem.output_shape or anderson
+    return _root_system_kernel(operation) if is_system else _root_scalar_kernel(operation)
 
 
 def _fixed_point_mode(problem: Any) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from implicitops import calculus
+from implicitops import calculus, symbolic
 from implicitops.codegen import Bundle, compile_bundle
 from implicitops.codegen.compile import CompiledBundle
 
@@ -16,8 +16,8 @@ from implicitops.codegen.compile import CompiledBundle
 @lru_cache(maxsize=1)
 def _rules_version() -> str:
     """Digest of the derivative rules' source, so that code cached on disk by older rules is not used."""
-    folder = Path(calculus.__file__).parent
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.glob("*.py")))).hexdigest()[:16]
+    sources = [p for room in (calculus, symbolic) for p in sorted(Path(str(room.__file__)).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
 
 
 def compiled(key: str, make_bundle: Callable[[], Bundle]) -> CompiledBundle:

@@ -16,10 +16,10 @@ import numpy as np
 
 from implicitops.calculus.external import CONTRACTIONS, Contraction, require_order
 from implicitops.calculus.solve import Solve
+from implicitops.external.call import c_kernel
+from implicitops.external.calls import Calls, Code, Outcome
+from implicitops.external.executors import Workers
 from implicitops.kernels import _external, _operation
-from implicitops.kernels.executors import Workers
-from implicitops.kernels.external_call import c_kernel
-from implicitops.kernels.external_calls import Calls, Code, Outcome
 from implicitops.problems.callables import CFunction
 from implicitops.problems.external import External
 from implicitops.status import Status

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.calculus.quadrature import Form, Level, quadrature_of
-from implicitops.calculus.quadrature_conditions import require_differentiable_integral
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _integral, _operation
 from implicitops.kernels.bundles import compiled, sizes
+from implicitops.symbolic.integral import Form, Level, quadrature_of
+from implicitops.symbolic.integral_conditions import require_differentiable_integral
 
 #: Names of the methods in the order of their codes in csrc/quadrature.h.
 METHODS = ("auto", "gauss_kronrod", "double_exponential")

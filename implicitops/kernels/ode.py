@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.calculus.initial_value import MapBundles, initial_value_of
 from implicitops.calculus.sensitivities import Adjoint
 from implicitops.calculus.solve import Solve
-from implicitops.calculus.switching import require_differentiable
 from implicitops.kernels import _ode, _operation
 from implicitops.kernels.bundles import compiled, sizes
+from implicitops.symbolic.ode import MapBundles, initial_value_of
+from implicitops.symbolic.switching import require_differentiable
 
 #: Names of the methods in the order of their codes in csrc/ode.h.
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")

@@ -91,7 +91,7 @@ class External(Problem):
     References
     ----------
     .. [1] C. J. F. Ridders, Accurate computation of F'(x) and F'(x) F''(x), Advances in Engineering Software 4
-       (1982), 75-76; the choice of the step is that of implicitops/kernels/differences.py.
+       (1982), 75-76; the choice of the step is that of implicitops/external/differences.py.
 
     Examples
     --------

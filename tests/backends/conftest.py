@@ -18,7 +18,7 @@ def linker(request, monkeypatch):
     pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
     from theano.graph.op import COp
 
-    from implicitops.backends.theano_op import SymbolicOperation
+    from implicitops.backends.theano.op import SymbolicOperation
     from implicitops.kernels.external import needs_python
 
     original = COp.make_thunk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from implicitops.testing import conformance
-from implicitops.testing.differentiation.numpy import NumpyDifferentiable
+from implicitops.verify import conformance
+from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
 CASES = conformance.closed_forms()
 

@@ -78,7 +78,7 @@ def test_codes_are_the_order_of_the_enum():
 def test_marks_are_the_same_in_python_and_in_c():
     from pathlib import Path
 
-    from implicitops.backends.theano_c_code import INCLUDE
+    from implicitops.backends.theano.c_code import INCLUDE
     from implicitops.calculus.status_of import MARK
 
     assert f"UINT64_C(0x{MARK:X})" in Path(INCLUDE / "marked_nan.h").read_text()
@@ -192,7 +192,7 @@ def test_status_of_large_batches_that_run_on_threads(tf, way):
 
 
 def test_status_of_a_nan_that_somebody_else_made_is_undefined(tf, way):
-    from implicitops.backends.tensorflow_op import call
+    from implicitops.backends.tensorflow.op import call
     from implicitops.calculus.status_of import StatusOf
 
     (code,) = way(lambda v: call(StatusOf(()), v))(tf.constant([1.0, np.nan], tf.float64))

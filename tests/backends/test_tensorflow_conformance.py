@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from implicitops.testing import conformance
-from implicitops.testing.differentiation.tensorflow import WAYS, TensorflowDifferentiable
+from implicitops.verify import conformance
+from implicitops.verify.differentiation.tensorflow import WAYS, TensorflowDifferentiable
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow")
 

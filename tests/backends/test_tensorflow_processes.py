@@ -13,8 +13,8 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops.testing import conformance
-from implicitops.testing.differentiation.tensorflow import TensorflowDifferentiable
+from implicitops.verify import conformance
+from implicitops.verify.differentiation.tensorflow import TensorflowDifferentiable
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow")
 

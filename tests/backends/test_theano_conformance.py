@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops.testing import conformance
+from implicitops.verify import conformance
 
 CASES = conformance.closed_forms()
 
@@ -16,7 +16,7 @@ CASES = conformance.closed_forms()
 @pytest.mark.parametrize("check", conformance.CHECKS)
 @pytest.mark.usefixtures("linker")
 def test_theano_keeps_the_promise(check, case):
-    from implicitops.testing.differentiation.theano import TheanoDifferentiable
+    from implicitops.verify.differentiation.theano import TheanoDifferentiable
 
     check(TheanoDifferentiable, case)
 

@@ -10,14 +10,14 @@ import sympy as sp
 import implicitops as iop
 from implicitops.codegen import UnsupportedDerivativeError
 from implicitops.codegen.functions.gamma import zeta_derivative
-from implicitops.testing.verify_grad import verify_grad
+from implicitops.verify.verify_grad import verify_grad
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 
 import theano
 import theano.tensor as tt
 
-from implicitops.backends.legacy_stack import prepare
+from implicitops.legacy_stack import prepare
 
 prepare()  # repairs scan
 

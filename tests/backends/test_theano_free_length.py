@@ -19,7 +19,7 @@ pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 import theano
 import theano.tensor as tt
 
-from implicitops.backends.theano_op import SymbolicOperation
+from implicitops.backends.theano.op import SymbolicOperation
 
 TIMES = np.array([0.5, 1.0, 2.5])
 START = np.array([2.0, -1.0])

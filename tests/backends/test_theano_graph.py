@@ -19,7 +19,7 @@ from theano.compile.profiling import ProfileStats
 from theano.graph.fg import FunctionGraph
 from theano.link.c.basic import CLinker
 
-from implicitops.backends.theano_op import SymbolicOperation
+from implicitops.backends.theano.op import SymbolicOperation
 from implicitops.calculus import Solve
 
 x, p, q = sp.symbols("x p q")

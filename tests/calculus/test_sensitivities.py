@@ -11,7 +11,7 @@ from implicitops.calculus.collect import Collect, Distribute
 from implicitops.calculus.operation import FREE, DerivativeError
 from implicitops.calculus.sensitivities import Adjoint, Sensitivities, contraction, derivative_shapes
 from implicitops.status import ProblemError
-from implicitops.testing.differentiation.numpy import after_solving, pull, push
+from implicitops.verify.differentiation.numpy import after_solving, pull, push
 
 TIMES = np.array([0.5, 1.0, 2.5, 0.7])
 AT = (0.3, np.array([2.0, -1.0]), 0.1, TIMES)

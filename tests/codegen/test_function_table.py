@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from implicitops.calculus.tape import Tape
 from implicitops.codegen import UnsupportedDerivativeError
 from implicitops.codegen.compile import CompiledBundle, compile_artifact
 from implicitops.codegen.functions import FUNCTIONS, Refusal, Row
+from implicitops.symbolic.tape import Tape
 
 DIGITS = 30
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from implicitops.calculus.tape import Tape
 from implicitops.codegen import Bundle
 from implicitops.codegen.compile import CompiledBundle, compile_artifact
+from implicitops.symbolic.tape import Tape
 
 x, y = sp.symbols("x y")
 POINTS = np.array([-3.7, -2.5, -1.3, -0.9, -0.4, 0.1, 0.3, 0.5, 0.7, 0.95, 1.2, 1.46, 2.1, 3.3, 5.6, 9.1, 14.2, 25.3])

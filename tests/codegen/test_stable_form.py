@@ -13,9 +13,9 @@ from sympy import cosh, erf, erfc, exp, log, sinh, sqrt, tanh
 
 import implicitops as iop
 from implicitops import functions
-from implicitops.calculus.tape import Tape
 from implicitops.codegen.compile import CompiledBundle, compile_artifact
 from implicitops.codegen.stable_form import stable_form
+from implicitops.symbolic.tape import Tape
 
 a, b, m, p, s, x, z = sp.symbols("a b m p s x z", real=True)
 third = sp.Rational(1, 3)

@@ -10,7 +10,7 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Solve
-from implicitops.testing.reference import reference_of
+from implicitops.verify.reference import reference_of
 
 h, oh, hco3, co3, co2, k1, k2, kw, ct, na = sp.symbols("h oh hco3 co3 co2 k1 k2 kw ct na")
 CARBONATE = iop.Root(

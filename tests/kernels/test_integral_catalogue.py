@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue.integral_case import flattened
+from catalogue.integral_problems import failing_integrals, integral_catalogue
 from scipy.integrate import quad
 
-from implicitops.calculus.switching import DifferentiabilityError
 from implicitops.status import Status
-from implicitops.testing.integral_case import flattened
-from implicitops.testing.integral_problems import failing_integrals, integral_catalogue
+from implicitops.symbolic.switching import DifferentiabilityError
 
 CATALOGUE = integral_catalogue()
 FAILING = failing_integrals()

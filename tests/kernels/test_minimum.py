@@ -12,8 +12,8 @@ import sympy as sp
 from implicitops import Minimum, Status
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Solve
-from implicitops.testing.differences import digits_for, precise_derivatives
-from implicitops.testing.differentiation.numpy import NumpyDifferentiable
+from implicitops.verify.differences import digits_for, precise_derivatives
+from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
 x, y, p, q = sp.symbols("x y p q")
 POSITIVE = sp.Symbol("x", positive=True)

@@ -10,7 +10,7 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops import Minimum, Status
-from implicitops.testing.differentiation.numpy import NumpyDifferentiable
+from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
 x, y, p, q = sp.symbols("x y p q")
 POSITIVE = sp.Symbol("x", positive=True)

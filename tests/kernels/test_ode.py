@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue.ode_problems import case_named
 
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
-from implicitops.calculus.initial_value import initial_value_of
 from implicitops.calculus.sensitivities import Sensitivities
-from implicitops.testing.ode_problems import case_named
+from implicitops.symbolic.ode import initial_value_of
 
 x, y, z, t, k, a, b, s = sp.symbols("x y z t k a b s")
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue.ode_problems import case_named, ode_catalogue
 
 import implicitops as iop
-from implicitops.testing.ode_problems import case_named, ode_catalogue
 
 CATALOGUE = ode_catalogue()
 EXPLICIT = ("tsit5", "dop853")

@@ -5,12 +5,12 @@ import pickle
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue.ode_problems import case_named, ode_catalogue
 
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.status import Status
-from implicitops.testing.ode_problems import case_named, ode_catalogue
 
 x, y, t, k, a, h, tau = sp.symbols("x y t k a h tau")
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from implicitops import Root, Status
-from implicitops.testing.reference import NoReferenceError, RootReference
+from implicitops.verify.reference import NoReferenceError, RootReference
 
 x, p, q = sp.symbols("x p q")
 PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -9,8 +9,8 @@ from scipy import optimize
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Solve
-from implicitops.calculus.equations import equations_of
-from implicitops.calculus.system_root import Factorise, LinearSolve
+from implicitops.calculus.root_system import Factorise, LinearSolve
+from implicitops.symbolic.equations import equations_of
 
 x, y, a, b, r = sp.symbols("x y a b r")
 CIRCLE = iop.Root([x**2 + y**2 - r**2, x - a * y], [x, y], [r, a], guess=[r, r])

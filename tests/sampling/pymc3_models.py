@@ -23,7 +23,7 @@ import theano.tensor as tt
 from theano.graph.op import COp
 
 import implicitops as iop
-from implicitops.backends.theano_op import SymbolicOperation, needs_python
+from implicitops.backends.theano.op import SymbolicOperation, needs_python
 
 QUIET = {"progressbar": False, "return_inferencedata": False, "compute_convergence_checks": False}
 SIGMA = 0.5

@@ -24,7 +24,7 @@ from pymc3_models import (  # noqa: E402
     posterior_of,
 )
 
-from implicitops.backends.theano_op import SymbolicOperation  # noqa: E402
+from implicitops.backends.theano.op import SymbolicOperation  # noqa: E402
 
 POSTERIOR = posterior_of()
 EXACT = "closed form"

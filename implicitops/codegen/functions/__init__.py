@@ -10,11 +10,21 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.codegen.functions import (
+    bessel,
+    elementary,
+    error,
+    gamma,
+    incomplete_gamma,
+    integrals,
+    logistic,
+    normal,
+    removable,
+    steps,
+)
+from implicitops.codegen.functions.row import Refusal, Row
+from implicitops.codegen.unsupported import UnsupportedDerivativeError
 from implicitops.functions import RealFunction, mpmath_name
-
-from ..unsupported import UnsupportedDerivativeError
-from . import bessel, elementary, error, gamma, incomplete_gamma, integrals, logistic, normal, removable, steps
-from .row import Refusal, Row
 
 __all__ = ["FUNCTIONS", "MPMATH", "OPEN", "Refusal", "Row", "partial", "row_of"]
 

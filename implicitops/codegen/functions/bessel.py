@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import (
+    HIGHEST,
+    NOT_A_NUMBER,
+    TOO_HIGH,
+    Handler,
+    Refusal,
+    Row,
+    at,
+    derivative,
+    scipy_output,
+)
 from implicitops.functions import RealFunction
 
-from ..emitter import Value
-from .row import HIGHEST, NOT_A_NUMBER, TOO_HIGH, Handler, Refusal, Row, at, derivative, scipy_output
-
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 #: IOP_BESSEL_LARGEST of csrc/bessel_order.h.

@@ -9,16 +9,15 @@ import mpmath
 import sympy as sp
 from sympy.codegen import cfunctions
 
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import NOT_A_NUMBER, Row, at, computed, of_reciprocal, plain, reciprocal
+from implicitops.codegen.inner_functions import power_times_log, sinc_derivative
+from implicitops.codegen.powers import emit_power_times_log
+from implicitops.codegen.rewriting import emit_log
 from implicitops.functions import RealFunction
 
-from ..emitter import Value
-from ..inner_functions import power_times_log, sinc_derivative
-from ..powers import emit_power_times_log
-from ..rewriting import emit_log
-from .row import NOT_A_NUMBER, Row, at, computed, of_reciprocal, plain, reciprocal
-
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 def _sinc(printer: Printer, x: Value) -> Value:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import mpmath
 import sympy as sp
 
-from ..elementary_normal import inverse_erf, inverse_erfc
-from ..emitter import Value
-from ..inner_functions import density_of_erfcinv
-from .normal import inverse_erfc_reference
-from .row import Row, at, computed, of_values, plain, scipy
+from implicitops.codegen.elementary.normal import inverse_erf, inverse_erfc
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.normal import inverse_erfc_reference
+from implicitops.codegen.functions.row import Row, at, computed, of_values, plain, scipy
+from implicitops.codegen.inner_functions import density_of_erfcinv
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 def _erf2(printer: Printer, x: Value, y: Value) -> Value:

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from implicitops.functions import RealFunction
-
-from ..emitter import Value
-from ..polygamma import polygamma
-from .row import (
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import (
     HIGHEST,
     NOT_A_NUMBER,
     TOO_HIGH,
@@ -26,9 +23,11 @@ from .row import (
     not_below_zero,
     plain,
 )
+from implicitops.codegen.polygamma import polygamma
+from implicitops.functions import RealFunction
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 _WHOLE_ORDER = "The order of polygamma must be a whole number, such as polygamma(1, x)."
 

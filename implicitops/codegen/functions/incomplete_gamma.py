@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import (
+    HIGHEST,
+    NOT_A_NUMBER,
+    TOO_HIGH,
+    Handler,
+    Partial,
+    Refusal,
+    Row,
+    arguments,
+    derivative,
+    imported,
+    scipy,
+)
 from implicitops.functions import RealFunction, gammainc, gammaincc
 
-from ..emitter import Value
-from .row import HIGHEST, NOT_A_NUMBER, TOO_HIGH, Handler, Partial, Refusal, Row, arguments, derivative, imported, scipy
-
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 class gamma_density(RealFunction):

@@ -7,13 +7,28 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from .. import elementary_elliptic as formulas
-from ..emitter import Value
-from ..inner_functions import elliptic_b_derivative, elliptic_d_derivative, elliptic_moment, sinhc_derivative
-from .row import NOT_A_NUMBER, Refusal, Row, arguments, at, computed, not_below_zero, scipy, scipy_output
+from implicitops.codegen.elementary import elliptic as formulas
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import (
+    NOT_A_NUMBER,
+    Refusal,
+    Row,
+    arguments,
+    at,
+    computed,
+    not_below_zero,
+    scipy,
+    scipy_output,
+)
+from implicitops.codegen.inner_functions import (
+    elliptic_b_derivative,
+    elliptic_d_derivative,
+    elliptic_moment,
+    sinhc_derivative,
+)
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 _WHOLE_ORDER = "The order of expint must be a whole number, such as expint(1, x)."
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from implicitops.functions import expit, log_expit, logaddexp, softplus
-
-from ..elementary_logistic import scaled_sum
-from ..emitter import Value
-from ..exponential_sums import power_as_share
-from ..inner_functions import (
+from implicitops.codegen.elementary.logistic import scaled_sum
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.exponential_sums import power_as_share
+from implicitops.codegen.functions.row import Row, at, plain
+from implicitops.codegen.inner_functions import (
     exponential_quotient,
     log1mexp,
     log_cosh,
@@ -23,11 +22,11 @@ from ..inner_functions import (
     logistic_density,
     reciprocal_expm1,
 )
-from ..powers import integer_power
-from .row import Row, at, plain
+from implicitops.codegen.powers import integer_power
+from implicitops.functions import expit, log_expit, logaddexp, softplus
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 def _exponential_quotient(printer: Printer, node: Any) -> Value:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from implicitops.functions import erfcx, log_ndtr, ndtr, ndtri
-
-from .. import elementary_normal as formulas
-from ..emitter import Value
-from ..inner_functions import (
+from implicitops.codegen.elementary import normal as formulas
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import NOT_A_NUMBER, Row, at, computed, of_values, with_order
+from implicitops.codegen.inner_functions import (
     density_of_erfcinv,
     density_of_ndtri,
     exp_erfc,
@@ -22,10 +21,10 @@ from ..inner_functions import (
     normal_excess,
     normal_hazard,
 )
-from .row import NOT_A_NUMBER, Row, at, computed, of_values, with_order
+from implicitops.functions import erfcx, log_ndtr, ndtr, ndtri
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 _SQRT_2 = sp.sqrt(2)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import mpmath
 
-from .. import elementary_removable as formulas
-from ..elementary_quotients import divided_difference_of_exp, quotient_derivative
-from ..emitter import Value
-from ..inner_functions import (
+from implicitops.codegen.elementary import removable as formulas
+from implicitops.codegen.elementary.quotients import divided_difference_of_exp, quotient_derivative
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import NOT_A_NUMBER, Row, with_order
+from implicitops.codegen.inner_functions import (
     bernoulli_derivative,
     elliptic_b_derivative,
     elliptic_d_derivative,
@@ -21,10 +22,9 @@ from ..inner_functions import (
     sinhc_derivative,
     tanhc_derivative,
 )
-from .row import NOT_A_NUMBER, Row, with_order
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 
 def _elliptic(position: int) -> Callable[[int, Value], Value]:

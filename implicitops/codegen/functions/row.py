@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Union
 
 import sympy as sp
 
-from ..emitter import Value
+from implicitops.codegen.emitter import Value
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 Handler = Callable[["Printer", Any], Value]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy as sp
 
-from ..emitter import Value
-from .row import Handler, Row, arguments, at, computed, plain
+from implicitops.codegen.emitter import Value
+from implicitops.codegen.functions.row import Handler, Row, arguments, at, computed, plain
 
 if TYPE_CHECKING:
-    from ..printer import Printer
+    from implicitops.codegen.printer import Printer
 
 _NAN = float("nan")
 

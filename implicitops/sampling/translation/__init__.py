@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from implicitops.backends import legacy_stack
+from implicitops import legacy_stack
 
 legacy_stack.prepare()
 

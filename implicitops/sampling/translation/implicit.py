@@ -8,12 +8,9 @@ from typing import Any
 from theano.compile.builders import OpFromGraph
 from theano.scan.op import Scan
 
-from implicitops.backends import (
-    tensorflow,  # noqa: F401  registers what saved graphs need
-    tensorflow_op,
-)
-from implicitops.backends.tensorflow_bridge import node_of
-from implicitops.backends.theano_op import SymbolicOperation
+from implicitops.backends.tensorflow.bridge import node_of
+from implicitops.backends.tensorflow.op import apply
+from implicitops.backends.theano.op import SymbolicOperation
 from implicitops.problems.base import Problem
 from implicitops.sampling.translation.dispatch import register, sorted_nodes
 
@@ -21,7 +18,7 @@ from implicitops.sampling.translation.dispatch import register, sorted_nodes
 @register(SymbolicOperation)
 def symbolic_operation(op: Any, node: Any, *tensors: Any) -> list[Any]:
     """Any operation of the calculus: a solve or what a derivative consists of."""
-    return tensorflow_op.apply(node_of(op.operation), tensors)
+    return apply(node_of(op.operation), tensors)
 
 
 def problems_in(inputs: Sequence[Any], outputs: Sequence[Any]) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from implicitops.backends import legacy_stack
+from implicitops import legacy_stack
 
 legacy_stack.prepare()
 sys.path.append(str(Path(__file__).parent))  # for distribution_cases

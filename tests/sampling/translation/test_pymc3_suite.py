@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "pymc3_own_tests.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "tools" / "pymc3_own_tests.py"
 
 
 def known_failures():

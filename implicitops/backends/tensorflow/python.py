@@ -1,0 +1,44 @@
+"""Operations as calls of Python, for want of our TensorFlow op: right, slower, and for this process alone.
+
+What is lost: compilation by XLA, and saved models in other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from implicitops.backends import failures
+from implicitops.backends.numpy import evaluate
+from implicitops.backends.tensorflow.anchor import anchored, captured, unrecorded
+from implicitops.backends.tensorflow.bridge import Node, computing, recall
+
+
+def make(
+    inputs: Sequence[Any], known: Sequence[Any], operation: str, n_outputs: int, n_wanted: int, pickled: bytes = b""
+) -> list[Any]:
+    """One call, with the arguments of our op; see csrc/tensorflow_op.c."""
+    node = recall(operation, pickled)
+    inputs = [captured(x) for x in inputs]
+    if known:
+        return anchored(node, inputs, known, -1)
+    with unrecorded():
+        outputs = _computed(node, inputs, n_wanted)
+    return anchored(node, inputs, outputs, n_wanted)
+
+
+def _computed(node: Node, inputs: Sequence[Any], n_wanted: int) -> list[Any]:
+    computed = computing(node.operation, n_wanted)
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        outputs = evaluate(computed, arrays)[:n_wanted]
+        failures.record_nans(computed, arrays, outputs)
+        return [*outputs, *[np.empty(0)] * (node.n_outputs - n_wanted)]
+
+    if tf.executing_eagerly():
+        return [tf.constant(output) for output in run(*(x.numpy() for x in inputs))]
+    found = tf.numpy_function(run, list(inputs), [tf.float64] * node.n_outputs, stateful=False)
+    return list(found)

@@ -1,5 +1,0 @@
-"""What a harness needs to know of a backend: how to get values and derivative products out of it."""
-
-from implicitops.testing.differentiation.base import Differentiable, NotAvailableError, by_position
-
-__all__ = ["Differentiable", "NotAvailableError", "by_position"]

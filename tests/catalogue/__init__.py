@@ -1,0 +1,1 @@
+"""Problems with known answers, and the promises that every backend is tested for."""
