@@ -24,7 +24,7 @@ def prepare() -> None:
     * ``import theano`` fails on NumPy >= 1.22 wheels (it reads ``blas_opt_info``, which is gone) unless PyMC3
       was imported first. It gets the OpenBLAS inside SciPy's wheel, or nothing at all. Theano asks for this
       default only where neither THEANO_FLAGS nor .theanorc sets ``blas__ldflags``, so a user's choice stands.
-    * ``theano.scan`` fails on Python >= 3.11, whose C interface its C code doesn't know. It gets told that
+    * ``theano.scan`` fails on Python 3.11, whose C interface its C code doesn't know. It gets told that
       the C code isn't there, and takes its Python loop.
     * ``pymc3.Minibatch`` fails on NumPy >= 1.23, which no longer takes a list of slices for an index.
 
@@ -125,10 +125,9 @@ def _scipy_blas() -> dict[str, list[str]]:
 
 
 def _use_python_scan() -> None:
-    if sys.version_info >= (3, 11):
-        # None in sys.modules makes the import an ImportError, which Theano's fallback waits for; failing to
-        # compile the C code raises a plain Exception instead.
-        sys.modules.setdefault("theano.scan.scan_perform_ext", None)  # type: ignore[arg-type]
+    # None in sys.modules makes the import an ImportError, which Theano's fallback waits for; failing to compile the C
+    # code raises a plain Exception instead.
+    sys.modules.setdefault("theano.scan.scan_perform_ext", None)  # type: ignore[arg-type]
 
 
 def _repair_minibatch(data: ModuleType) -> None:

@@ -8,18 +8,12 @@ import subprocess
 import sys
 from typing import Any
 
-import numpy as np
 import pytest
-
-NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pymc3") is None or importlib.util.find_spec("theano") is None,
     reason="needs Theano-PyMC and PyMC3",
 )
-
-# NumPy before 1.22 wheels wrote its BLAS into this module, and a bare `import theano` works.
-KNOWS_BLAS = NUMPY < (1, 22)
 
 BLAS = "import theano; print('blas', repr(theano.config.blas__ldflags))\n"
 
@@ -117,7 +111,6 @@ def test_no_blas_in_scipy_falls_back_in_silence():
     assert "WARNING" not in output
 
 
-@pytest.mark.skipif(KNOWS_BLAS, reason="on this NumPy a bare `import theano` does not fail")
 def test_failed_import_of_theano_can_be_repeated():
     code = """
 try:
@@ -146,7 +139,6 @@ def test_minibatch_runs_whether_pymc3_is_imported_after_or_before(imports):
     assert "minibatch" in run(imports + "\n" + MINIBATCH, flags=LIGHT)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11) or NUMPY < (1, 23), reason="nothing is broken there")
 @pytest.mark.parametrize("code", [SCAN, MINIBATCH], ids=["scan", "minibatch"])
 def test_these_checks_fail_without_the_repair(code, tmp_path):
     # A folder of its own: to read the names of ops of ours in the usual one, Theano imports implicitops.

@@ -7,8 +7,9 @@ known, is an ``UnsupportedExpressionError`` before any code exists. User names a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import sympy as sp
 from sympy.core.relational import Relational

@@ -8,7 +8,7 @@ kind. Each holds for all real arguments. What has no member of a family comes ba
 from __future__ import annotations
 
 import functools
-from typing import Callable
+from collections.abc import Callable
 
 import sympy as sp
 from sympy.codegen import cfunctions

@@ -6,18 +6,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import sympy as sp
 
 from implicitops.problems.validation import did_you_mean, require_distinct, require_symbol
 from implicitops.status import ArgumentError, ProblemError, Solution
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 Value = TypeVar("Value")
-Parameter = Union[sp.Symbol, "tuple[sp.Symbol, ...]"]
+Parameter: TypeAlias = sp.Symbol | tuple[sp.Symbol, ...]
 
 #: What a problem has no shortcuts with.
 _NONE: Mapping[type, Callable[[tuple[Any, ...]], Any]] = {}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import sympy as sp
 
 from implicitops.problems.base import Problem
 from implicitops.problems.validation import domain_of
 from implicitops.status import ArgumentError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class ProblemWithUnknowns(Problem):

@@ -6,7 +6,7 @@ the conditions become tests of regimes, as :mod:`implicitops.symbolic.regimes` m
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import sympy as sp
 from sympy.core.relational import Relational

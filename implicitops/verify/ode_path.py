@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -22,7 +22,7 @@ from implicitops.verify.reference import NoReferenceError
 
 _BY_CASES = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign)
 _STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
-Numbers = Union[Sequence[Any], np.ndarray]
+Numbers = Sequence[Any] | np.ndarray
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ between the points where it is not smooth. Derivatives are differences of that s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -118,7 +119,7 @@ class QuadratureReference:
         ends = [None if limit.is_infinite else self.points.index(limit) for limit in self.limits]
         inside = [k for k, v in enumerate(values) if low <= v <= high and k not in ends]
         chain = [ends[0], *sorted(inside, key=lambda k: direction * values[k]), ends[1]]
-        return [(a, b, direction) for a, b in zip(chain, chain[1:])]
+        return [(a, b, direction) for a, b in itertools.pairwise(chain)]
 
     def _make_at_distance(self, position: int) -> Any:
         """Integrands as functions of the distance to a point and the parameters."""

@@ -200,8 +200,7 @@ def test_inference_data_holds_the_solution_and_the_log_likelihood(line):
 # -- limits of PyMC3 and Theano that the guide names, each with its way out ---------------------------------
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Theano's own C code for scan works there")
-def test_scan_is_pure_python_on_new_pythons():
+def test_scan_is_pure_python():
     assert sys.modules["theano.scan.scan_perform_ext"] is None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Callable
+from collections.abc import Callable
 
 from implicitops.codegen.elementary import exponential, hyperbolic, inverse, logistic, power, trigonometric
 from implicitops.codegen.emitter import REAL, Emitter, Value, function_symbol

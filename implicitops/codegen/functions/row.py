@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
@@ -30,7 +30,7 @@ TOO_HIGH = Refusal("Only derivatives up to the third are known.")
 #: Of the argument that says which derivative a function is.
 NOT_A_NUMBER = Refusal("It is a whole number.")
 
-Partial = Union[Callable[..., "sp.Expr | Refusal"], Refusal]
+Partial = Callable[..., sp.Expr | Refusal] | Refusal
 
 
 @dataclass(frozen=True)
