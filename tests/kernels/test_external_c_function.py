@@ -17,8 +17,8 @@ from scipy import LowLevelCallable
 
 from implicitops import External, Status
 
-RNG = np.random.default_rng(1)
-A, V = RNG.uniform(0.5, 2.0, 6), RNG.uniform(0.5, 2.0, (6, 2))
+_A_V = np.random.default_rng(1).uniform(0.5, 2.0, 18)
+A, V = _A_V[:6], _A_V[6:].reshape(6, 2)
 
 SOURCE = """
 #include <math.h>

@@ -10,9 +10,14 @@ from implicitops import Status
 x, y, a = sp.symbols("x y a")
 positive = sp.Symbol("x", positive=True)
 
-RANDOM = np.random.default_rng(12)
 INTEGERS = np.unique(
-    np.concatenate([np.round(10 ** RANDOM.uniform(0, 15.9, 500)), np.arange(1, 100), np.arange(1000001, 1000289, 3)])
+    np.concatenate(
+        [
+            np.round(10 ** np.random.default_rng(12).uniform(0, 15.9, 500)),
+            np.arange(1, 100),
+            np.arange(1000001, 1000289, 3),
+        ]
+    )
 )
 DECADES = 10.0 ** np.arange(-300, 301, 4)
 POSITIVE = np.concatenate([INTEGERS, DECADES])

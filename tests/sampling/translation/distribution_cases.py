@@ -7,7 +7,7 @@ import pymc3 as pm
 import theano.tensor as tt
 from pymc3.distributions import multivariate, timeseries, transforms
 
-RNG = np.random.default_rng(20)
+NORMAL = np.random.default_rng(20).normal(size=(4, 3))
 MATRIX = np.array([[2.0, 0.3, -0.4], [0.3, 1.5, 0.2], [-0.4, 0.2, 1.1]])
 CASES = {}
 
@@ -129,7 +129,7 @@ OF_VECTORS = {
     "MvNormal": lambda: pm.MvNormal("x", real("mu", shape=3), cov=MATRIX * positive("scale"), shape=(2, 3)),
     "MvNormalVector": lambda: pm.MvNormal("x", real("mu", shape=3), tau=MATRIX * positive("scale"), shape=3),
     "MvNormalCholesky": lambda: pm.MvNormal(
-        "x", np.zeros(3), chol=tt.slinalg.cholesky(MATRIX * positive("scale")), observed=RNG.normal(size=(4, 3))
+        "x", np.zeros(3), chol=tt.slinalg.cholesky(MATRIX * positive("scale")), observed=NORMAL
     ),
     "MvStudentT": lambda: pm.MvStudentT("x", positive("nu"), mu=real("mu", shape=3), Sigma=MATRIX, shape=3),
     "MatrixNormal": lambda: pm.MatrixNormal(
@@ -198,7 +198,7 @@ OTHERS = {
         comp_dists=pm.Normal.dist(real("m", shape=(4, 2)), 1.5, shape=(4, 2)),
         mixture_axis=-1,
         shape=4,
-        observed=RNG.normal(size=4),
+        observed=NORMAL[:, 0],
     ),
     "PoissonMixture": lambda: pm.Mixture(
         "x", [0.4, 0.6], pm.Poisson.dist(mu=positive("mu", shape=2)), observed=COUNTS[:, None] * np.ones((1, 1), int)

@@ -8,8 +8,7 @@ from theano.tensor.subtensor import take
 
 from implicitops.sampling.translation import translate
 
-RNG = np.random.default_rng(6)
-CUBE = RNG.normal(size=(4, 5, 6))
+CUBE = np.random.default_rng(6).normal(size=(4, 5, 6))
 
 CONSTANT = {
     "int": lambda x: x[1],
@@ -49,7 +48,7 @@ ASSIGNED = {name: index for name, index in CONSTANT.items() if not name.startswi
 
 @pytest.mark.parametrize("name", ASSIGNED)
 @pytest.mark.parametrize("function", [tt.set_subtensor, tt.inc_subtensor])
-def test_assignment_to_a_constant_index(agrees, name, function):
+def test_assignment_to_a_constant_index(agrees, name, function, rng):
     x, y = tt.dtensor3("x"), tt.dscalar("y")
     if function is tt.set_subtensor and name in ("list", "two_lists", "list_and_slice"):
         pytest.skip("the same element is set twice: which value stays is not defined")
@@ -57,7 +56,7 @@ def test_assignment_to_a_constant_index(agrees, name, function):
     part = ASSIGNED[name](CUBE)
     z = tt.TensorType("float64", (False,) * part.ndim)("z")
     if part.size:
-        agrees([x, z], function(ASSIGNED[name](x), z), [CUBE, RNG.normal(size=part.shape)])
+        agrees([x, z], function(ASSIGNED[name](x), z), [CUBE, rng.normal(size=part.shape)])
 
 
 def test_indices_that_are_computed(agrees):
@@ -73,9 +72,9 @@ def test_slices_that_are_computed_where_the_length_is_not_known(agrees):
     agrees([x, i, j], outputs, [CUBE[0], 1, -1], xla=False)
 
 
-def test_assignment_to_computed_indices(agrees):
+def test_assignment_to_computed_indices(agrees, rng):
     x, y, i, rows = tt.dmatrix("x"), tt.dvector("y"), tt.lscalar("i"), tt.lvector("rows")
-    values = [CUBE[0], RNG.normal(size=6), -2, np.array([3, -1, 0])]
+    values = [CUBE[0], rng.normal(size=6), -2, np.array([3, -1, 0])]
     outputs = [
         tt.set_subtensor(x[i], y),
         tt.inc_subtensor(x[i, 1:5:2], y[:2]),
@@ -114,11 +113,11 @@ def test_computed_index_out_of_bounds_is_an_error(pair):
         translated(tf.zeros([2, 3], tf.float64), *([tf.constant([p], tf.int64) for p in pair]))
 
 
-def test_index_is_mapped_over_chains():
+def test_index_is_mapped_over_chains(rng):
     x, i = tt.dmatrix("x"), np.array([0, 2, 2])
     embedded = tt.set_subtensor(x[1, ::2], x[i, 1])
     translated = translate([x], [embedded, tt.inc_subtensor(embedded[[2, 0]], x[i[:2], :]), embedded[i, i]])
-    batch = RNG.normal(size=(7, 3, 6))
+    batch = rng.normal(size=(7, 3, 6))
     mapped, added, diagonal = tf.vectorized_map(translated, tf.constant(batch), fallback_to_while_loop=False)
     expected = batch.copy()
     expected[:, 1, ::2] = batch[:, i, 1]

@@ -13,10 +13,9 @@ from theano.tensor.type_other import NoneConst
 
 from implicitops.sampling.translation import TranslationError, translate
 
-RNG = np.random.default_rng(8)
-GENERAL = RNG.normal(size=(4, 4))
+*GENERAL, VECTOR = np.random.default_rng(8).normal(size=(5, 4))
+GENERAL = np.array(GENERAL)
 DEFINITE = GENERAL @ GENERAL.T + np.eye(4)
-VECTOR = RNG.normal(size=4)
 
 
 @pytest.mark.parametrize("ranks", [(1, 1), (1, 2), (2, 1), (2, 2)])
@@ -32,10 +31,10 @@ def test_dtype_of_a_product_is_that_of_theano(agrees, dtypes):
     agrees([x, y], tt.dot(x, y), values, gradient=False)
 
 
-def test_tensordot_and_batched_dot(agrees):
+def test_tensordot_and_batched_dot(agrees, rng):
     x, y = tt.dtensor3("x"), tt.dtensor3("y")
-    agrees([x, y], tt.tensordot(x, y, axes=[[1], [2]]), [RNG.normal(size=(2, 3, 4)), RNG.normal(size=(5, 2, 3))])
-    values = [RNG.normal(size=(3, 2, 4)), RNG.normal(size=(3, 4, 5))]
+    agrees([x, y], tt.tensordot(x, y, axes=[[1], [2]]), [rng.normal(size=(2, 3, 4)), rng.normal(size=(5, 2, 3))])
+    values = [rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 4, 5))]
     outputs = [tt.batched_dot(x, y), tt.batched_dot(x[:, 0], y), tt.batched_dot(x, y[:, :, 0])]
     agrees([x, y], [*outputs, tt.batched_dot(x[:, 0], y[:, :, 0])], values)
 

@@ -11,7 +11,6 @@ from theano.scan.utils import until
 
 from implicitops.sampling.translation import scan, translate
 
-RNG = np.random.default_rng(9)
 RATE, START = tt.dscalar("rate"), tt.dscalar("start")
 SERIES = tt.dvector("series")
 
@@ -32,7 +31,7 @@ def test_state_with_one_tap(agrees):
     agrees([START, RATE], [y, y[-1]], [0.3, 0.8])
 
 
-def test_states_with_several_taps_and_a_second_output(agrees):
+def test_states_with_several_taps_and_a_second_output(agrees, rng):
     initial = tt.stack([START, 2 * START, START**2])
     y, z = looped(
         lambda s, x3, x1, a: (a * x3 - x1 * s, x1 + s),
@@ -40,30 +39,30 @@ def test_states_with_several_taps_and_a_second_output(agrees):
         outputs_info=[{"initial": initial, "taps": [-3, -1]}, None],
         non_sequences=RATE,
     )
-    agrees([START, RATE, SERIES], [y, z], [0.3, 0.8, RNG.normal(size=8)])
+    agrees([START, RATE, SERIES], [y, z], [0.3, 0.8, rng.normal(size=8)])
 
 
-def test_sequences_with_taps(agrees):
+def test_sequences_with_taps(agrees, rng):
     y = looped(
         lambda before, now, a: before * now + a,
         n_steps=None,
         sequences={"input": SERIES, "taps": [-2, 0]},
         non_sequences=RATE,
     )
-    agrees([RATE, SERIES], y, [0.8, RNG.normal(size=7)])
+    agrees([RATE, SERIES], y, [0.8, rng.normal(size=7)])
 
 
-def test_matrices_as_state(agrees):
+def test_matrices_as_state(agrees, rng):
     m = tt.dmatrix("m")
     y = looped(lambda x, a: tt.tanh(tt.dot(a, x)), n_steps=3, outputs_info=tt.eye(3), non_sequences=m)
-    agrees([m], y, [RNG.normal(size=(3, 3))])
+    agrees([m], y, [rng.normal(size=(3, 3))])
 
 
-def test_backwards_and_map_and_reduce(agrees):
+def test_backwards_and_map_and_reduce(agrees, rng):
     y = looped(lambda s, x: x + s**2, n_steps=None, sequences=SERIES, outputs_info=START, go_backwards=True)
     squares, _ = theano.map(lambda s: s**2, SERIES)
     total, _ = theano.reduce(lambda s, x: x + s**3, SERIES, START)
-    agrees([START, SERIES], [y, squares, total], [0.3, RNG.normal(size=5)])
+    agrees([START, SERIES], [y, squares, total], [0.3, rng.normal(size=5)])
 
 
 def test_integers_as_state(agrees):
@@ -71,14 +70,14 @@ def test_integers_as_state(agrees):
     agrees([], y, [], gradient=False)
 
 
-def test_integers_and_floats_as_state_with_a_gradient(agrees):
+def test_integers_and_floats_as_state_with_a_gradient(agrees, rng):
     k, y, z = looped(
         lambda s, k, x, a: (k + 1, x * a + s * k, x**2),
         sequences=SERIES,
         outputs_info=[tt.constant(np.int64(1)), START, None],
         non_sequences=RATE,
     )
-    agrees([START, RATE, SERIES], [k, y, z, y[-1] * k[-1]], [0.3, 0.8, RNG.normal(size=6)])
+    agrees([START, RATE, SERIES], [k, y, z, y[-1] * k[-1]], [0.3, 0.8, rng.normal(size=6)])
 
 
 def test_scan_in_a_scan(agrees):
@@ -108,7 +107,7 @@ def test_number_of_steps_that_is_an_input(agrees):
 
 
 @pytest.mark.parametrize("optimizer", [None, "fast_compile", "fast_run"])
-def test_gradient_that_theano_makes_is_a_loop_too(optimizer):
+def test_gradient_that_theano_makes_is_a_loop_too(optimizer, rng):
     y = looped(
         lambda s, x2, x1, a: a * x2 * x1 + s,
         sequences=SERIES,
@@ -120,17 +119,17 @@ def test_gradient_that_theano_makes_is_a_loop_too(optimizer):
     mode = theano.compile.mode.Mode(linker="py", optimizer=optimizer)
     function = theano.function(inputs, gradients, mode=mode.excluding("inplace"))
     graph = function.maker.fgraph
-    values = [np.array(0.3), np.array(0.8), RNG.normal(size=6)]
+    values = [np.array(0.3), np.array(0.8), rng.normal(size=6)]
     translated = translate(graph.inputs, graph.outputs)
     for found, expected in zip(translated(*map(tf.constant, values)), function(*values)):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
-def test_loop_and_its_gradient_are_mapped_over_chains(compiled):
+def test_loop_and_its_gradient_are_mapped_over_chains(compiled, rng):
     y = looped(lambda s, x, a: a * x + s, sequences=SERIES, outputs_info=START, non_sequences=RATE)
     translated = translate([START, RATE, SERIES], [y[-1]])
-    series = tf.constant(RNG.normal(size=6))
+    series = tf.constant(rng.normal(size=6))
 
     def density(point):
         with tf.GradientTape() as tape:
@@ -138,7 +137,7 @@ def test_loop_and_its_gradient_are_mapped_over_chains(compiled):
             value = translated(point[0], point[1], series)[0]
         return value, tape.gradient(value, point)
 
-    points = tf.constant(RNG.uniform(size=(5, 2)))
+    points = tf.constant(rng.uniform(size=(5, 2)))
     mapped = tf.function(
         lambda p: tf.vectorized_map(density, p, fallback_to_while_loop=False), jit_compile=compiled, autograph=False
     )
