@@ -2,20 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from implicitops import functions
+from implicitops import errors, functions
 from implicitops.backends.failures import failures, reset_failures
+from implicitops.errors import *  # noqa: F403  (all that errors.__all__ names)
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
 from implicitops.legacy_stack import prepare as _prepare_legacy_stack
 from implicitops.problems import ODE, External, FixedPoint, Integral, Minimum, Root
-from implicitops.status import (
-    ArgumentError,
-    ImplicitopsError,
-    ProblemError,
-    Solution,
-    SolveError,
-    SolveWarning,
-    Status,
-)
+from implicitops.status import Solution, Status
 
 if TYPE_CHECKING:
     from implicitops.verify.verify_grad import verify_grad
@@ -27,18 +20,14 @@ _prepare_legacy_stack()
 
 __all__ = [
     "ODE",
-    "ArgumentError",
     "External",
     "FixedPoint",
-    "ImplicitopsError",
     "Integral",
     "Minimum",
-    "ProblemError",
     "Root",
     "Solution",
-    "SolveError",
-    "SolveWarning",
     "Status",
+    "errors",
     "failures",
     "functions",
     "get_num_threads",
@@ -46,6 +35,7 @@ __all__ = [
     "set_num_threads",
     "verify_grad",
 ]
+__all__ += errors.__all__
 
 
 def __getattr__(name: str) -> Any:

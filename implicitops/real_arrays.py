@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import NotRealError
+
 #: Types of plain numbers, of which a flat list becomes an array without further questions.
 PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32, np.bool_})
 
@@ -23,10 +25,6 @@ REAL_KINDS = "fiub"
 
 _MAKE_FLOAT = "Convert it: np.asarray(x, dtype=float)"
 _FROM_TIMES = "Subtract a time and divide by a unit: (x - x[0]) / np.timedelta64(1, 'D')"
-
-
-class NotRealError(ValueError):
-    """What was given is no array of real numbers; the text says what it is and what to do."""
 
 
 def is_plain(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Why a solve ended, what it returned, and the errors that say so. No numerics lives here."""
+"""Why a solve ended and what it returned. No numerics lives here; the errors that say so are in errors.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from implicitops.errors import ArgumentError, ImplicitopsError, ProblemError, SolveError, SolveWarning
 
 __all__ = [
     "ArgumentError",
@@ -253,36 +255,3 @@ class Solution:
     def converged(self) -> Any:
         """Boolean of each batch element: True where ``value`` is a solution, and so are the derivatives asked for."""
         return self.status_code == 0
-
-
-class ImplicitopsError(Exception):
-    """Base class of every error that implicitops raises on purpose."""
-
-    # What AutoGraph looks for before it raises an error of a tf.function again, with the user's own line in its text.
-    __init__ = Exception.__init__
-
-
-class ProblemError(ImplicitopsError, ValueError):
-    """A problem's statement is not one that can be solved: what was expected, what came, what to do."""
-
-
-class ArgumentError(ImplicitopsError, TypeError, ValueError):
-    """An argument of a call has the wrong number, name, shape or type."""
-
-
-class SolveError(ImplicitopsError, ArithmeticError):
-    """A solve failed outside a graph; carries the whole :class:`Solution`.
-
-    Parameters
-    ----------
-    message : str
-    solution : Solution, with NaN where the solve failed
-    """
-
-    def __init__(self, message: str, solution: Solution | None = None) -> None:
-        super().__init__(message)
-        self.solution = solution
-
-
-class SolveWarning(RuntimeWarning):
-    """A solve failed inside a graph, where it became NaN."""

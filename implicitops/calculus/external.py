@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from implicitops.calculus.operation import DerivativeError as DerivativeError
 from implicitops.calculus.operation import Operation, Program, Shape, Step
+from implicitops.errors import DerivativeError as DerivativeError
 
 #: Inputs after (p, y) and output of each contraction: P stands for one array per input, Y for one like the answer.
 CONTRACTIONS = {

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from implicitops.problems.base import FREE as FREE
-from implicitops.status import ProblemError
 
 #: Trailing axes of an array. The first may be ``FREE``: each call chooses its length, which is the same for all free
 #: axes of one operation.
 Shape = tuple[int, ...]
-
-
-class DerivativeError(ProblemError, NotImplementedError):
-    """A derivative of this order does not exist: what is missing."""
 
 
 class Operation:

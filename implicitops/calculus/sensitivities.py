@@ -17,7 +17,8 @@ from typing import Any
 
 from implicitops.calculus.collect import collect, distribute, is_timed
 from implicitops.calculus.einsum import Einsum, Term, einsum
-from implicitops.calculus.operation import DerivativeError, Draft, Operation, Program, Shape
+from implicitops.calculus.operation import Draft, Operation, Program, Shape
+from implicitops.errors import DerivativeError
 
 
 def is_propagated(problem: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from implicitops.codegen.bundle import Bundle
 from implicitops.codegen.compile import CompiledBundle, compile_bundle
 from implicitops.codegen.differentiate import differentiate
-from implicitops.codegen.unsupported import UnsupportedDerivativeError, UnsupportedExpressionError
+from implicitops.errors import UnsupportedDerivativeError, UnsupportedExpressionError
 
 __all__ = [
     "Bundle",

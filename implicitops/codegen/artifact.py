@@ -7,14 +7,11 @@ import json
 from dataclasses import dataclass
 
 from implicitops.codegen.special import is_scipy
+from implicitops.errors import CorruptArtifactError
 
 _MAGIC = b"implicitops object code 1\n"
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _LENGTH_SIZE = 8
-
-
-class CorruptArtifactError(ValueError):
-    """Bytes that are not an artifact, or no longer."""
 
 
 @dataclass(frozen=True)

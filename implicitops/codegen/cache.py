@@ -16,7 +16,8 @@ import sys
 import tempfile
 import warnings
 
-from implicitops.codegen.artifact import Artifact, CorruptArtifactError, artifact_from_bytes, installed_scipy_version
+from implicitops.codegen.artifact import Artifact, artifact_from_bytes, installed_scipy_version
+from implicitops.errors import CacheWarning, CorruptArtifactError
 
 #: The oldest files go when the folder holds more than this.
 LARGEST_SIZE = 512 * 2**20
@@ -168,4 +169,4 @@ def _usable_directory(create: bool = False) -> pathlib.Path | None:
 def _warn_once(problem: str, message: str) -> None:
     if problem not in _warned:
         _warned.add(problem)
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(message, CacheWarning, stacklevel=4)

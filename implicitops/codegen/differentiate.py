@@ -12,7 +12,7 @@ import sympy as sp
 
 from implicitops.codegen.functions import partial, row_of
 from implicitops.codegen.inner_functions import power_times_log
-from implicitops.codegen.unsupported import UnsupportedExpressionError
+from implicitops.errors import UnsupportedExpressionError
 
 
 def differentiate(expression: sp.Expr, symbol: sp.Symbol) -> sp.Expr:

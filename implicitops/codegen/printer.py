@@ -20,7 +20,8 @@ from implicitops.codegen.bundle import Bundle
 from implicitops.codegen.elementary import ELEMENTARY, GUARDS
 from implicitops.codegen.emitter import TRUTH, Emitter, Operand, Value
 from implicitops.codegen.special import c_symbol
-from implicitops.codegen.unsupported import UnsupportedExpressionError, expanded
+from implicitops.codegen.unsupported import expanded
+from implicitops.errors import UnsupportedExpressionError
 
 
 def exact_fraction(number: Any) -> Fraction:

@@ -12,7 +12,7 @@ import sympy as sp
 
 from implicitops.codegen.differentiate import differentiate
 from implicitops.codegen.functions import OPEN
-from implicitops.codegen.unsupported import UnsupportedExpressionError
+from implicitops.errors import UnsupportedExpressionError
 
 _PARTS = (sp.re, sp.im, sp.conjugate)
 _WITH_INDEX = (sp.Sum, sp.Product)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import CallTimeoutError, WrongResultError
 from implicitops.kernels import _external
 from implicitops.problems.callables import BLOCK, CFunction
 from implicitops.real_arrays import real_array
@@ -24,22 +25,6 @@ FORMS = (
     "double (int, double *)",
     "double (int, double *, void *)",
 )
-
-
-class WrongResultError(TypeError):
-    """Existing code returned something else than was stated."""
-
-
-class NoResultError(ArithmeticError):
-    """Existing code returned NaN."""
-
-
-class UncertainDifferencesError(ArithmeticError):
-    """Finite differences of existing code do not settle on a derivative."""
-
-
-class CallTimeoutError(TimeoutError):
-    """Existing code did not return in time."""
 
 
 def timed(function: Any, arguments: list[Any], timeout: float) -> Any:

@@ -13,16 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.external.call import (
-    CallTimeoutError,
-    NoResultError,
-    UncertainDifferencesError,
-    WrongResultError,
-    as_python,
-    c_kernel,
-    checked,
-    timed,
-)
+from implicitops.errors import CallTimeoutError, NoResultError, UncertainDifferencesError, WrongResultError
+from implicitops.external.call import as_python, c_kernel, checked, timed
 from implicitops.external.differences import CALLS, differentiate
 from implicitops.problems.callables import CFunction
 from implicitops.problems.external import External

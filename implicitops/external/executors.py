@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import CallTimeoutError, ExecutorWarning, LostResultError, TransferError, WorkerTraceback
 from implicitops.external.calls import KEPT, Outcome
 from implicitops.problems.callables import identity_of
 from implicitops.problems.external import External
@@ -34,18 +35,6 @@ CHUNKS_PER_WORKER = 4
 _pools: dict[str, Executor] = {}
 _inherited: list[Executor] = []
 _lock = threading.Lock()
-
-
-class LostResultError(RuntimeError):
-    """The worker that had a call did not return its result."""
-
-
-class TransferError(TypeError):
-    """A function cannot be sent to a worker."""
-
-
-class WorkerTraceback(Exception):
-    """Where an exception was raised in another process."""
 
 
 class Workers:
@@ -102,7 +91,7 @@ class Workers:
             self._warned = True
             warnings.warn(
                 f"{self.problem!r} calls its function in this process, one call after the other: {reason}.",
-                RuntimeWarning,
+                ExecutorWarning,
                 stacklevel=3,
             )
 
@@ -230,7 +219,7 @@ class _Batch:
         lost.append(chunk)
 
     def _give_up(self, chunks: list[np.ndarray]) -> None:
-        cause = TimeoutError("no worker has returned a result in time; all of them may be stuck.")
+        cause = CallTimeoutError("no worker has returned a result in time; all of them may be stuck.")
         for chunk in chunks:
             self._fail(chunk, Status.EXTERNAL_TIMEOUT, cause)
 

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from implicitops.sampling.choice_of_backend import BackendError
-from implicitops.sampling.density import LogDensity, ModelChangedError, logp_function
+from implicitops.errors import BackendError, InitialEnergyError, ModelChangedError
+from implicitops.sampling.density import LogDensity, logp_function
 from implicitops.sampling.failure_report import FailureReport, failure_report
-from implicitops.sampling.initial_points import InitialEnergyError
 from implicitops.sampling.sample import sample
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import ModelChangedError
 from implicitops.sampling.choice_of_backend import chosen_backend
 from implicitops.sampling.free_variables import (
     FreeVariables,
@@ -16,11 +17,7 @@ from implicitops.sampling.free_variables import (
     free_variables_of,
     model_in_context,
 )
-from implicitops.status import ArgumentError, ImplicitopsError
-
-
-class ModelChangedError(ImplicitopsError, RuntimeError):
-    """A model got other variables after its density had been compiled."""
+from implicitops.status import ArgumentError
 
 
 class LogDensity:

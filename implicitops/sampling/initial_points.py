@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import InitialEnergyError
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError, ImplicitopsError
+from implicitops.status import ArgumentError
 
 #: How often a chain's jitter is drawn again before its start is an error; PyMC3 does the same.
 RETRIES = 10
 
 Point = dict[str, np.ndarray]
-
-
-class InitialEnergyError(ImplicitopsError, ValueError):
-    """The log density is not finite where a chain should start."""
 
 
 def initial_points(

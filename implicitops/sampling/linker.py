@@ -13,13 +13,9 @@ from theano.graph.optdb import Query
 from theano.link.basic import Container, PerformLinker
 from theano.link.utils import map_storage
 
+from implicitops.errors import ProcessError
 from implicitops.sampling.compiled_function import CompiledFunction
 from implicitops.sampling.translation import translate
-from implicitops.status import ImplicitopsError
-
-
-class ProcessError(ImplicitopsError, RuntimeError):
-    """A function on TensorFlow was called in a process that was forked from the one that made it."""
 
 
 class TensorFlowLinker(PerformLinker):

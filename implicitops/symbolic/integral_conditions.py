@@ -12,11 +12,11 @@ import itertools
 import sympy as sp
 from sympy.core.relational import Relational
 
+from implicitops.errors import DifferentiabilityError
 from implicitops.problems.integral import Integral
 from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.symbolic.continuity import Continuity
 from implicitops.symbolic.integral import Level, quadrature_of
-from implicitops.symbolic.switching import DifferentiabilityError
 
 
 def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.Expr, ...]:

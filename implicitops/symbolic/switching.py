@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from implicitops.errors import DifferentiabilityError
 from implicitops.problems.ode import ODE
 from implicitops.status import ProblemError
 from implicitops.symbolic.canonical_symbols import Statement
@@ -34,10 +35,6 @@ _CUTS_EXPLAINED: dict[type, str] = {
     sp.acot: "by pi where its argument is 0. pi/2 - atan(u) is the inverse of the cotangent that does not",
     sp.arg: "by pi where its argument is 0. If that is positive, leave arg out",
 }
-
-
-class DifferentiabilityError(ProblemError):
-    """A derivative was asked for that the integration of sensitivities would get wrong."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import mpmath
 import numpy as np
 
+from implicitops.errors import NotAvailableError
 from implicitops.verify.case import Case, compare, compare_to
-from implicitops.verify.differentiation import NotAvailableError
 from implicitops.verify.differentiation.base import MODES
 from implicitops.verify.report import Check
 

@@ -12,13 +12,14 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from implicitops.errors import NotAvailableError
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import METHODS
 from implicitops.status import Solution
 from implicitops.verify import checks_solve
 from implicitops.verify.case import Case, compare_to
 from implicitops.verify.checks_derivatives import same_bits
-from implicitops.verify.differentiation import NotAvailableError, by_position
+from implicitops.verify.differentiation import by_position
 from implicitops.verify.report import Check
 
 Checker = Callable[[Problem, Case, int], Check]

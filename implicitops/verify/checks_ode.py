@@ -13,12 +13,13 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from implicitops.errors import NotAvailableError
 from implicitops.problems.base import Problem
 from implicitops.status import Solution
 from implicitops.verify import checks_solve
 from implicitops.verify.case import Case, compare, compare_to
 from implicitops.verify.checks_derivatives import reverse_jacobian, same_bits
-from implicitops.verify.differentiation import NotAvailableError, by_position
+from implicitops.verify.differentiation import by_position
 from implicitops.verify.ode_tolerance import spread, together
 from implicitops.verify.report import Check
 

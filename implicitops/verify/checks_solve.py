@@ -13,13 +13,14 @@ import numpy as np
 import sympy as sp
 
 from implicitops.calculus.operation import resolved
+from implicitops.errors import NotAvailableError
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
 from implicitops.status import Solution
 from implicitops.verify.case import Case, compare, compare_to
 from implicitops.verify.checks_derivatives import same_bits
-from implicitops.verify.differentiation import NotAvailableError, by_position
+from implicitops.verify.differentiation import by_position
 from implicitops.verify.reference import RootReference
 from implicitops.verify.report import Check
 

@@ -12,16 +12,13 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from implicitops.errors import KinkError
 from implicitops.external.differences import Differences, differentiate
 
 #: Steps of the high-precision differences, relative to the variable: the truncation error is of its square.
 STEP = mpmath.mpf(10) ** -30
 
 Values = Sequence[Any]
-
-
-class KinkError(ArithmeticError):
-    """One-sided derivatives differ: there is no derivative to compare with."""
 
 
 def precise_derivatives(

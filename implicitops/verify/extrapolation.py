@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import TooManySteps
+
 Rate = Callable[[Any, np.ndarray], np.ndarray]
 
 #: Columns of a step's tableau, which has order 2 k with k columns: with fewer than the first the next step is twice as
@@ -21,10 +23,6 @@ Rate = Callable[[Any, np.ndarray], np.ndarray]
 COLUMNS = (11, 18)
 #: Steps that are shorter than this part of a stretch have met a singularity.
 SHORTEST = 2.0**-60
-
-
-class TooManySteps(ArithmeticError):
-    """An explicit method needs too many steps: the problem is stiff, not smooth, or long."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 import sympy as sp
 from sympy.core.relational import Relational
 
+from implicitops.errors import NoReferenceError
 from implicitops.problems.ode import ODE
 from implicitops.verify import decimals
-from implicitops.verify.reference import NoReferenceError
 
 _BY_CASES = (sp.Abs, sp.Max, sp.Min, sp.Heaviside, sp.sign)
 _STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)

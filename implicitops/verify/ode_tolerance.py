@@ -17,10 +17,11 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from implicitops.errors import NoReferenceError, TooManySteps
 from implicitops.problems.ode import ODE
-from implicitops.verify.extrapolation import Control, Step, TooManySteps, chosen_steps, repeated
+from implicitops.verify.extrapolation import Control, Step, chosen_steps, repeated
 from implicitops.verify.ode_path import Path, Stop
-from implicitops.verify.reference import NoReferenceError, Reference, ReferencePoint, within_tolerances
+from implicitops.verify.reference import Reference, ReferencePoint, within_tolerances
 from implicitops.verify.stencil import Derivatives, Stencil
 
 #: The global error in units of the effect of one error, times the square root of the number of states, because it is

@@ -17,6 +17,7 @@ import sympy as sp
 
 from implicitops.codegen import differentiate
 from implicitops.codegen.functions import MPMATH
+from implicitops.errors import NoReferenceError
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
 from implicitops.verify.differences import STEP, digits_for, precise_derivatives
@@ -26,10 +27,6 @@ from implicitops.verify.rounding import UNIT, rounding_error
 SAFETY = 4
 #: Where the bounds cannot be made, what a derivative in double precision is trusted to.
 FALLBACK = 1e-9
-
-
-class NoReferenceError(ArithmeticError):
-    """There is no true value to compare with: no root near, or no derivative."""
 
 
 @dataclass(frozen=True)

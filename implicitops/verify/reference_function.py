@@ -12,8 +12,9 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from implicitops.errors import NoReferenceError
 from implicitops.verify.differences import digits_for, extrapolated_derivatives, precise_derivatives
-from implicitops.verify.reference import FALLBACK, NoReferenceError, ReferencePoint
+from implicitops.verify.reference import FALLBACK, ReferencePoint
 
 EPS = mpmath.mpf(2) ** -52
 #: Units in the last place, times the condition of the function, that an implementation may be wrong by.

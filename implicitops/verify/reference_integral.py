@@ -17,9 +17,10 @@ import numpy as np
 import sympy as sp
 
 from implicitops.codegen.functions import MPMATH
+from implicitops.errors import NoReferenceError
 from implicitops.problems.integral import Integral
 from implicitops.verify.differences import digits_for, precise_derivatives
-from implicitops.verify.reference import NoReferenceError, Reference, ReferencePoint, reference_of, within_tolerances
+from implicitops.verify.reference import Reference, ReferencePoint, reference_of, within_tolerances
 
 #: Digits of the arithmetic, so many because an integrand may cancel next to a singular end.
 DIGITS = 110

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import NoReferenceError, TooManySteps
 from implicitops.problems.ode import ODE
 from implicitops.verify.decimals import as_decimal, as_mpf, digits
 from implicitops.verify.differences import digits_for
-from implicitops.verify.extrapolation import Control, TooManySteps, chosen_steps
+from implicitops.verify.extrapolation import Control, chosen_steps
 from implicitops.verify.ode_path import Path, Stop
 from implicitops.verify.ode_tolerance import spread
-from implicitops.verify.reference import NoReferenceError, ReferencePoint, reference_of
+from implicitops.verify.reference import ReferencePoint, reference_of
 from implicitops.verify.stencil import Derivatives, Stencil
 
 DIGITS = 60

@@ -15,12 +15,13 @@ import numpy as np
 import sympy as sp
 
 from implicitops.codegen.functions import MPMATH
+from implicitops.errors import NoReferenceError
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
 from implicitops.problems.unknowns import ProblemWithUnknowns
-from implicitops.verify.reference import SAFETY, NoReferenceError, ReferencePoint, RootReference, reference_of
+from implicitops.verify.reference import SAFETY, ReferencePoint, RootReference, reference_of
 from implicitops.verify.reference_function import ALLOWANCE, EPS, FunctionReference
 from implicitops.verify.rounding import UNIT, rounding_error
 

@@ -6,23 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from implicitops.status import ImplicitopsError, SolveError
+from implicitops.errors import GradientMismatchError
+from implicitops.status import SolveError
 
 __all__ = ["Check", "GradientMismatchError", "Report"]
-
-
-class GradientMismatchError(ImplicitopsError, AssertionError):
-    """A value or a derivative differs from its reference by more than rounding can explain.
-
-    Parameters
-    ----------
-    message : str
-    report : Report
-    """
-
-    def __init__(self, message: str, report: Report | None = None) -> None:
-        super().__init__(message)
-        self.report = report
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.backends import BACKENDS
 from implicitops.backends.failures import unrecorded
+from implicitops.errors import KinkError, NoReferenceError, NotAvailableError
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
@@ -26,20 +28,11 @@ from implicitops.verify import (
     reference_system,  # noqa: F401  registers its references
 )
 from implicitops.verify.case import Case
-from implicitops.verify.differences import KinkError
-from implicitops.verify.differentiation import Differentiable, NotAvailableError, by_position
+from implicitops.verify.differentiation import Differentiable, by_position
 from implicitops.verify.points import function_points, problem_arguments
-from implicitops.verify.reference import (
-    NoReferenceError,
-    Reference,
-    ReferencePoint,
-    reference_of,
-    within_tolerances,
-)
+from implicitops.verify.reference import Reference, ReferencePoint, reference_of, within_tolerances
 from implicitops.verify.reference_function import FunctionReference
 from implicitops.verify.report import Check, Report
-
-BACKENDS = ("numpy", "theano", "tensorflow")
 
 
 def verify_grad(

@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops.calculus.operation import DerivativeError
+from implicitops.errors import DerivativeError
 
 tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
 

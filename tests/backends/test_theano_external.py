@@ -10,7 +10,7 @@ import pytest
 import scipy.special
 
 import implicitops as iop
-from implicitops.calculus.external import DerivativeError
+from implicitops.errors import DerivativeError
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 

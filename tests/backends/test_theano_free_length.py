@@ -11,8 +11,8 @@ import pytest
 import implicitops as iop
 from implicitops.backends.failures import failures
 from implicitops.calculus import Solve
-from implicitops.calculus.operation import DerivativeError
 from implicitops.calculus.sensitivities import Adjoint, Sensitivities
+from implicitops.errors import DerivativeError
 
 pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 

@@ -8,8 +8,9 @@ import pytest
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Solve
 from implicitops.calculus.collect import Collect, Distribute
-from implicitops.calculus.operation import FREE, DerivativeError
+from implicitops.calculus.operation import FREE
 from implicitops.calculus.sensitivities import Adjoint, Sensitivities, contraction, derivative_shapes
+from implicitops.errors import DerivativeError
 from implicitops.status import ProblemError
 from implicitops.verify.differentiation.numpy import after_solving, pull, push
 

@@ -9,8 +9,8 @@ from catalogue.integral_case import flattened
 from catalogue.integral_problems import failing_integrals, integral_catalogue
 from scipy.integrate import quad
 
+from implicitops.errors import DifferentiabilityError
 from implicitops.status import Status
-from implicitops.symbolic.switching import DifferentiabilityError
 
 CATALOGUE = integral_catalogue()
 FAILING = failing_integrals()

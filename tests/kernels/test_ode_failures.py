@@ -7,8 +7,8 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.errors import DifferentiabilityError
 from implicitops.status import Status
-from implicitops.symbolic.switching import DifferentiabilityError
 
 y, z, t, k, a, tau = sp.symbols("y z t k a tau")
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")

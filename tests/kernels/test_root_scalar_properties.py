@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from implicitops import Root, Status
-from implicitops.verify.reference import NoReferenceError, RootReference
+from implicitops.errors import NoReferenceError
+from implicitops.verify.reference import RootReference
 
 x, p, q = sp.symbols("x p q")
 PROPERTY = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -8,7 +8,8 @@ import pytest
 import theano
 import theano.tensor as tt
 
-from implicitops.sampling.linker import ProcessError, TensorFlowLinker, tensorflow_mode
+from implicitops.errors import ProcessError
+from implicitops.sampling.linker import TensorFlowLinker, tensorflow_mode
 from implicitops.sampling.translation import TranslationError
 
 

@@ -10,10 +10,11 @@ from sympy.codegen import cfunctions
 
 import implicitops as iop
 from implicitops.codegen import Bundle, compile_bundle
+from implicitops.errors import DifferentiabilityError
 from implicitops.problems.ode import ODE
 from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, STEPS, cases_of, piecewise
 from implicitops.symbolic.singularities import BEHAVIOURS, with_moduli
-from implicitops.symbolic.switching import DifferentiabilityError, guards_of, require_differentiable
+from implicitops.symbolic.switching import guards_of, require_differentiable
 
 x, y, t, a, b, w, K, n, tau = sp.symbols("x y t a b w K n tau")
 q = sp.Symbol("q", positive=True)

@@ -6,15 +6,11 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.errors import DifferentiabilityError
 from implicitops.problems.ode import ODE
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.cases import piecewise
-from implicitops.symbolic.switching import (
-    DifferentiabilityError,
-    jumps_with_state,
-    require_differentiable,
-    switching_of,
-)
+from implicitops.symbolic.switching import jumps_with_state, require_differentiable, switching_of
 
 x, y, t, a, b, w, rate, tau = sp.symbols("x y t a b w rate tau")
 p0, p1, p2, p3, p4, time = sp.symbols("p0:5 t", real=True)
@@ -239,9 +235,11 @@ JUMPING = [
 
 class TestConditionsOnStates:
     @pytest.mark.parametrize("expression", SMOOTH, ids=str)
-    def test_smooth_right_hand_sides_have_two_derivatives(self, expression):
-        require_differentiable(statement_of(expression - y), 1)
-        require_differentiable(statement_of(expression - y), 2)
+    @pytest.mark.parametrize("order", [1, 2])
+    def test_smooth_right_hand_sides_have_two_derivatives(self, expression, order):
+        problem = statement_of(expression - y)
+        assert jumps_with_state(problem, order) == ()
+        require_differentiable(problem, order)
 
     @pytest.mark.parametrize("expression", CONTINUOUS, ids=str)
     def test_kinks_have_one_derivative(self, expression):
@@ -275,6 +273,7 @@ class TestConditionsOnStates:
 
     def test_a_jump_in_events_or_outputs_does_no_harm(self):
         problem = statement_of(-x, events=[(tau, {x: sp.Heaviside(x - a)})], outputs=[sp.sign(x)])
+        assert jumps_with_state(problem, 2) == ()
         require_differentiable(problem, 2)
 
     def test_many_conditions_at_once_are_not_provable(self):

@@ -10,8 +10,9 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
-from implicitops.verify.differences import KinkError, extrapolated_derivatives, precise_derivatives
-from implicitops.verify.reference import NoReferenceError, RootReference
+from implicitops.errors import KinkError, NoReferenceError
+from implicitops.verify.differences import extrapolated_derivatives, precise_derivatives
+from implicitops.verify.reference import RootReference
 from implicitops.verify.reference_function import FunctionReference
 from implicitops.verify.rounding import rounding_error
 

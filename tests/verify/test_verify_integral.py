@@ -12,10 +12,10 @@ from catalogue.integral_case import flattened
 from catalogue.integral_problems import integral_named
 
 import implicitops as iop
+from implicitops.errors import NoReferenceError
 from implicitops.status import Estimates
 from implicitops.verify import verify_grad
 from implicitops.verify.differentiation import numpy as replay
-from implicitops.verify.reference import NoReferenceError
 from implicitops.verify.reference_integral import QuadratureReference
 
 x, y, a, b, k, s, tau, frozen = sp.symbols("x y a b k s tau frozen")

@@ -12,9 +12,9 @@ from catalogue.ode_problems import case_named
 from catalogue.stored_reference import StoredReference
 
 import implicitops as iop
+from implicitops.errors import NoReferenceError
 from implicitops.verify import checks_ode, verify_grad
 from implicitops.verify.differentiation import numpy as replay
-from implicitops.verify.reference import NoReferenceError
 
 x, v, t, k, a, b = sp.symbols("x v t k a b")
 x0, v0, t0, tau, dose, w = sp.symbols("x0 v0 t0 tau dose w")

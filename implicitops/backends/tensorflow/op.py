@@ -21,6 +21,7 @@ import tensorflow as tf
 from implicitops.backends.tensorflow.bridge import Node, batch_shape, check_shapes, known_length, node_of
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import resolved
+from implicitops.errors import BackendWarning
 
 _for_xla: ContextVar[bool] = ContextVar("implicitops_for_xla", default=False)
 
@@ -34,10 +35,6 @@ with tf.init_scope(), tf.device("CPU:0"):  # a graph may be in the making, for a
 OP = "ImplicitopsApply"
 
 _LIBRARY = Path(__file__).parents[1] / "_tensorflow_op"
-
-
-class BackendWarning(UserWarning):
-    """TensorFlow works, but not as well as it could: what is missing, and what it costs."""
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,9 @@ from implicitops.backends.tensorflow import anchor, xla
 from implicitops.backends.tensorflow.bridge import NAME_ATTRIBUTE, Missing, Node, node_of, recall
 from implicitops.backends.tensorflow.op import OP, apply, for_xla, make
 from implicitops.calculus import Operation, Program, Solve
-from implicitops.calculus.operation import DerivativeError, Shape
+from implicitops.calculus.operation import Shape
 from implicitops.calculus.sensitivities import Sensitivities
+from implicitops.errors import DerivativeError
 
 
 @dataclass(frozen=True)

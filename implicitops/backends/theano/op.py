@@ -19,7 +19,8 @@ from implicitops.backends.marked_nan import SOLVES, run_marked
 from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evaluate, fits, free_length
 from implicitops.backends.theano import c_code
 from implicitops.calculus import Operation, Solve
-from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
+from implicitops.calculus.operation import FREE, Shape, free_position, resolved
+from implicitops.errors import DerivativeError
 from implicitops.kernels import kernel_of, register
 from implicitops.kernels.external import needs_python
 from implicitops.real_arrays import real_array

@@ -23,7 +23,7 @@ from implicitops.codegen.functions import (
     steps,
 )
 from implicitops.codegen.functions.row import Refusal, Row
-from implicitops.codegen.unsupported import UnsupportedDerivativeError
+from implicitops.errors import UnsupportedDerivativeError
 from implicitops.functions import RealFunction, mpmath_name
 
 __all__ = ["FUNCTIONS", "MPMATH", "OPEN", "Refusal", "Row", "partial", "row_of"]

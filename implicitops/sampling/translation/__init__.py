@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from implicitops import legacy_stack
+from implicitops.errors import TranslationError
 
 legacy_stack.prepare()
 
@@ -21,6 +22,6 @@ from implicitops.sampling.translation import (  # noqa: E402, F401  each registe
     special_functions,
     splines,
 )
-from implicitops.sampling.translation.dispatch import Translated, TranslationError, register, translate  # noqa: E402
+from implicitops.sampling.translation.dispatch import Translated, register, translate  # noqa: E402
 
 __all__ = ["Translated", "TranslationError", "register", "translate"]

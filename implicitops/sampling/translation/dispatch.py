@@ -12,17 +12,13 @@ from theano.compile.sharedvalue import SharedVariable
 from theano.graph.basic import Apply, Constant, Variable
 from theano.scalar import Scalar
 
-from implicitops.status import ImplicitopsError
+from implicitops.errors import TranslationError
 
 #: A translated Op: ``function(op, node, *tensors)`` returns a tensor, or a list of tensors for several outputs.
 Function = Callable[..., Any]
 
 #: What an Op lacks before it can be translated: the class that has no entry, and where it occurs.
 Missing = tuple[type, str]
-
-
-class TranslationError(ImplicitopsError, NotImplementedError):
-    """A part of a Theano graph has no translation to TensorFlow; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)

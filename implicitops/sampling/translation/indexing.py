@@ -12,7 +12,8 @@ import theano.tensor as tt
 import theano.tensor.subtensor as ts
 from theano.tensor.type_other import MakeSlice
 
-from implicitops.sampling.translation.dispatch import TranslationError, cast, known_value, register
+from implicitops.errors import TranslationError
+from implicitops.sampling.translation.dispatch import cast, known_value, register
 from implicitops.sampling.translation.shapes import as_shape, lengths
 
 

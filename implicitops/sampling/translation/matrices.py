@@ -12,7 +12,8 @@ from pymc3.distributions.multivariate import PosDefMatrix
 from theano.tensor import extra_ops, nlinalg, slinalg
 
 from implicitops.backends.tensorflow.op import is_for_xla
-from implicitops.sampling.translation.dispatch import TranslationError, cast, register
+from implicitops.errors import TranslationError
+from implicitops.sampling.translation.dispatch import cast, register
 from implicitops.sampling.translation.shapes import lengths
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from theano.tensor import extra_ops
 from theano.tensor.sort import ArgSortOp, SortOp, TopKOp
 
-from implicitops.sampling.translation.dispatch import TranslationError, cast, known_value, register
+from implicitops.errors import TranslationError
+from implicitops.sampling.translation.dispatch import cast, known_value, register
 
 
 def _axis(axis: Any) -> int | None:

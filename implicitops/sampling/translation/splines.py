@@ -9,7 +9,8 @@ import tensorflow as tf
 from pymc3.distributions.dist_math import SplineWrapper
 from scipy.interpolate import PPoly
 
-from implicitops.sampling.translation.dispatch import TranslationError, register
+from implicitops.errors import TranslationError
+from implicitops.sampling.translation.dispatch import register
 
 
 @register(SplineWrapper)

@@ -15,10 +15,6 @@ Arrays = Sequence[np.ndarray]
 MODES = ("ff", "fr", "rf", "rr")
 
 
-class NotAvailableError(NotImplementedError):
-    """A backend or an op has no such product of derivatives; the message says which part is missing."""
-
-
 def by_position(function: Callable[..., Any], problem: Problem) -> Callable[..., Any]:
     """A problem, or something that is called like it, as a function of all arguments by position.
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import NotAvailableError
 from implicitops.problems.base import Problem
-from implicitops.verify.differentiation.base import Arrays, Differentiable, NotAvailableError, by_position
+from implicitops.verify.differentiation.base import Arrays, Differentiable, by_position
 
 
 class TheanoDifferentiable(Differentiable):
