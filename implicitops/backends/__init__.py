@@ -16,6 +16,12 @@ from implicitops.status import ArgumentError
 #: Frameworks by the name of the module that a user imports; each has an adapter of the same name here.
 FRAMEWORKS = ("theano", "tensorflow")
 
+#: Everything that a problem can be computed by, plain numbers first.
+BACKENDS = ("numpy", *FRAMEWORKS)
+
+#: The frameworks that a PyMC3 model can be sampled on, the default first.
+SAMPLERS = ("theano", "tensorflow")
+
 _owner_by_type: dict[type, str | None] = {}
 _modules: dict[str, ModuleType] = {}
 
@@ -38,10 +44,9 @@ def backend_named(name: str) -> ModuleType:
     """Adapter of a framework by name."""
     if name in _modules:
         return _modules[name]
-    names = ("numpy", *FRAMEWORKS)
-    if name not in names:
+    if name not in BACKENDS:
         raise ArgumentError(
-            f"backend must be one of {', '.join(map(repr, names))}; got {name!r}.{did_you_mean(str(name), names)}"
+            f"backend must be one of {', '.join(map(repr, BACKENDS))}; got {name!r}.{did_you_mean(str(name), BACKENDS)}"
         )
     return _modules.setdefault(name, import_module(f"implicitops.backends.{name}"))
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+from implicitops.backends import SAMPLERS
+from implicitops.errors import BackendError
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError, ImplicitopsError
+from implicitops.status import ArgumentError
 
 #: Environment variable that names the backend where no argument does.
 VARIABLE = "PYMC_SYMB_BACKEND"
-
-#: Names of the backends, the default first.
-BACKENDS = ("theano", "tensorflow")
-
-
-class BackendError(ImplicitopsError, ImportError):
-    """A backend that was asked for is not installed."""
 
 
 def chosen_backend(backend: str | None = None) -> str:
@@ -28,7 +23,7 @@ def chosen_backend(backend: str | None = None) -> str:
 
     Returns
     -------
-    str, one of :data:`BACKENDS`
+    str, one of :data:`implicitops.backends.SAMPLERS`
 
     Raises
     ------
@@ -43,10 +38,10 @@ def chosen_backend(backend: str | None = None) -> str:
     """
     source = "backend"
     if backend is None:
-        backend, source = os.environ.get(VARIABLE) or BACKENDS[0], f"the environment variable {VARIABLE}"
-    if backend not in BACKENDS:
-        choices = " or ".join(map(repr, BACKENDS))
-        raise ArgumentError(f"{source} must be {choices}; got {backend!r}.{did_you_mean(str(backend), BACKENDS)}")
+        backend, source = os.environ.get(VARIABLE) or SAMPLERS[0], f"the environment variable {VARIABLE}"
+    if backend not in SAMPLERS:
+        choices = " or ".join(map(repr, SAMPLERS))
+        raise ArgumentError(f"{source} must be {choices}; got {backend!r}.{did_you_mean(str(backend), SAMPLERS)}")
     if backend == "tensorflow":
         missing = [name for name in ("tensorflow", "tensorflow_probability") if not _is_installed(name)]
         if missing:

@@ -100,22 +100,22 @@ def sample(
     backend = chosen_backend(backend)
     model = model_in_context(model)
     settings = Settings(
-        draws,
-        tune,
-        chains,
-        step,
-        random_seed,
-        progressbar,
-        target_accept,
-        max_treedepth,
-        path_length,
-        mass_matrix,
-        chain_method,
-        initvals,
-        keep_warmup,
-        log_likelihood,
-        cores,
-        mp_ctx,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        step=step,
+        random_seed=random_seed,
+        progressbar=progressbar,
+        target_accept=target_accept,
+        max_treedepth=max_treedepth,
+        path_length=path_length,
+        mass_matrix=mass_matrix,
+        chain_method=chain_method,
+        initvals=initvals,
+        keep_warmup=keep_warmup,
+        log_likelihood=log_likelihood,
+        cores=cores,
+        mp_ctx=mp_ctx,
     )
     free = free_variables_of(model)
     # Where PyMC3 is not installed, the errors above have said so.

@@ -21,7 +21,7 @@ MASS_MATRICES = ("diagonal", "dense")
 CHAIN_METHODS = ("parallel", "vectorized")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Arguments of :func:`implicitops.sampling.sample`, where they are documented."""
 
