@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.errors import ArgumentError, ImplicitopsError, ProblemError, SolveError, SolveWarning
+from implicitops.tables import html_table
 
 __all__ = [
     "ArgumentError",
@@ -246,6 +247,26 @@ class Solution:
         # What would make the estimates holds compiled code: they go along themselves.
         return {f.name: self._estimates if f.name == "estimates" else getattr(self, f.name) for f in fields(self)}
 
+    def _repr_html_(self) -> str:
+        """Table for notebooks: the first batch elements, and the message of each status among all of them."""
+        batch, most = self.status_code.shape, 20
+        count = self.status_code.size
+        rows = []
+        # Estimates that would have to be computed first are left out.
+        errors = self.estimates.value if isinstance(self.estimates, Estimates) else None
+        for index in list(np.ndindex(*batch))[:most]:
+            row = [", ".join(map(str, index)) or "-", _numbers(self.value[index])]
+            row += [] if self.jacobian is None else [_numbers(self.jacobian[index])]
+            row += [] if errors is None else [_numbers(errors[index])]
+            rows.append([*row, Status.from_code(int(self.status_code[index])).name])
+        header = ["element", "value", *(["Jacobian"] if self.jacobian is not None else [])]
+        header += [*(["error estimate"] if errors is not None else []), "status"]
+        statuses = [Status.from_code(int(code)) for code in np.unique(self.status_code)]
+        notes = [f"{count - most} more elements are not shown."] if count > most else []
+        notes += [f"{status.name}: {status.value}." for status in statuses if status is not Status.CONVERGED]
+        title = f"Solution: {np.count_nonzero(self.status_code == 0)} of {count} converged"
+        return html_table(title, header, rows, notes)
+
     @property
     def status(self) -> Any:
         """:class:`Status` of each batch element: one member, or an object array of members."""
@@ -255,3 +276,8 @@ class Solution:
     def converged(self) -> Any:
         """Boolean of each batch element: True where ``value`` is a solution, and so are the derivatives asked for."""
         return self.status_code == 0
+
+
+def _numbers(values: np.ndarray) -> str:
+    """A number or an array in few digits, shortened where it is long."""
+    return np.array2string(np.asarray(values), precision=6, threshold=12, edgeitems=2, separator=", ")

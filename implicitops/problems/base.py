@@ -12,6 +12,7 @@ import sympy as sp
 
 from implicitops.problems.validation import did_you_mean, require_distinct, require_symbol
 from implicitops.status import ArgumentError, ProblemError, Solution
+from implicitops.tables import latex_rows
 
 Value = TypeVar("Value")
 Parameter: TypeAlias = sp.Symbol | tuple[sp.Symbol, ...]
@@ -152,6 +153,15 @@ class Problem:
 
     def _content(self) -> str:
         raise NotImplementedError
+
+    def _formulas(self) -> Sequence[str]:
+        """Rows of LaTeX, each with one ``&``; none where the statement is no formula."""
+        return ()
+
+    def _repr_latex_(self) -> str | None:
+        """Show the statement as a formula in notebooks, which take the ``repr`` of what has none."""
+        rows = self._formulas()
+        return latex_rows(rows) if rows else None
 
     def __getstate__(self) -> dict[str, Any]:
         # Caches (underscored) hold compiled code and are made again where the pickle is opened.

@@ -123,6 +123,9 @@ class FixedPoint(ProblemWithUnknowns):
     def _content(self) -> str:
         return f"{sp.srepr(self.guess)}|{self.options!r}"
 
+    def _formulas(self) -> list[str]:
+        return [f"{sp.latex(x)} &= {sp.latex(g)}" for x, g in zip(self.unknowns, self.updates)]
+
     def __repr__(self) -> str:
         if not self.is_vector:
             return f"FixedPoint({self.updates[0]}, {self.unknown}, {abbreviated(self.params)}, guess={self.guess[0]})"

@@ -159,6 +159,10 @@ class Integral(Problem):
     def _content(self) -> str:
         return repr(self.options)
 
+    def _formulas(self) -> list[str]:
+        ranges = [(x, *pair) for x, pair in zip(self.variables, self.limits)]
+        return [f"&{sp.latex(sp.Integral(integrand, *ranges))}" for integrand in self.integrands]
+
     def __repr__(self) -> str:
         integrand = abbreviated(self.integrands) if self.is_vector else self.integrands[0]
         triples = [f"({x}, {lower}, {upper})" for x, (lower, upper) in zip(self.variables, self.limits)]

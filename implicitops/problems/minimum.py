@@ -141,6 +141,14 @@ class Minimum(ProblemWithUnknowns):
     def _content(self) -> str:
         return f"{sp.srepr(self.guess)}|{self.options!r}"
 
+    def _formulas(self) -> list[str]:
+        unknowns = ", ".join(map(sp.latex, self.unknowns))
+        rows = [rf"{unknowns} &= \operatorname*{{arg\,min}}\; {sp.latex(self.objective)}"]
+        for x, pair in zip(self.unknowns, self.bounds):
+            if pair != (-sp.oo, sp.oo):
+                rows.append(rf"{sp.latex(pair[0])} &\leq {sp.latex(x)} \leq {sp.latex(pair[1])}")
+        return rows
+
     def __repr__(self) -> str:
         unknowns, guess, bounds = abbreviated(self.unknowns), abbreviated(self.guess), abbreviated(self.bounds)
         if not self.is_vector:

@@ -247,6 +247,19 @@ class ODE(Problem):
         steps = f"{self.max_step!r}|{sp.srepr(self.breakpoints)}"
         return f"{self.times!r}|{self.sensitivity}|{steps}|{self.options!r}"
 
+    def _formulas(self) -> list[str]:
+        time = "t" if self.t is None else sp.latex(self.t)
+        rows = [rf"\frac{{d {sp.latex(x)}}}{{d {time}}} &= {sp.latex(f)}" for x, f in zip(self.states, self.rhs)]
+        start = sp.latex(self.t0)
+        rows += [rf"{sp.latex(x)}({start}) &= {sp.latex(x0)}" for x, x0 in zip(self.states, self.initial)]
+        for event in self.events:
+            rows += [
+                rf"{sp.latex(x)} &\leftarrow {sp.latex(new)} \;\text{{ at }}\; {time} = {sp.latex(event.time)}"
+                for x, new in event.changes
+            ]
+        rows += [rf"\text{{output {k}}} &= {sp.latex(y)}" for k, y in enumerate(self.outputs or ())]
+        return rows
+
     def __repr__(self) -> str:
         rates, starts = (_abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
         time = "" if self.t is None else f", t={self.t}"

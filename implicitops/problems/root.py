@@ -164,6 +164,13 @@ class Root(ProblemWithUnknowns):
     def _content(self) -> str:
         return f"{sp.srepr(self.bracket)}|{sp.srepr(self.guess)}|{self.options!r}"
 
+    def _formulas(self) -> list[str]:
+        rows = [f"{sp.latex(residual)} &= 0" for residual in self.residuals]
+        if self.bracket:
+            lower, upper = map(sp.latex, self.bracket)
+            rows.append(rf"{sp.latex(self.unknowns[0])} &\in \left[{lower}, {upper}\right]")
+        return rows
+
     def __repr__(self) -> str:
         residuals, unknowns = self.residuals[0], self.unknowns[0]
         if self.is_vector:

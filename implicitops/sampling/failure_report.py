@@ -11,6 +11,7 @@ from typing import Any
 from implicitops.backends import failure_journal
 from implicitops.backends.failures import Failures, add_failures, failures
 from implicitops.status import SolveWarning
+from implicitops.tables import html_table
 
 
 @dataclass
@@ -41,13 +42,31 @@ class FailureReport:
         for problem, found in self.failures.items():
             lines.append(f"  {problem if isinstance(problem, str) else repr(problem)}: {found.count}{_stages(found)}")
             lines += [f"    {failure}" for failure in found.first]
-        lines.append(
-            "A failed solve is NaN, which the sampler takes for impossible: the posterior is cut off where solves "
-            "fail. If a solution exists there, help the solver to find it: a wider bracket, another guess or method, "
-            "more steps. If none exists, say so in the model: a prior or pm.Bound that leaves those parameters out, or "
-            "implicitops.sampling.penalised for variational methods."
-        )
+        lines.append(_ADVICE)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks: how often each problem failed, and the first of its failures."""
+        if not self.failures:
+            return html_table("no solve failed", (), ())
+        rows = [
+            (
+                problem if isinstance(problem, str) else repr(problem),
+                f"{found.count}{_stages(found)}",
+                "; ".join(map(str, found.first)),
+            )
+            for problem, found in self.failures.items()
+        ]
+        title = f"{self.count} solves failed while the sampler ran"
+        return html_table(title, ("problem", "failed", "first failures"), rows, [_ADVICE])
+
+
+_ADVICE = (
+    "A failed solve is NaN, which the sampler takes for impossible: the posterior is cut off where solves "
+    "fail. If a solution exists there, help the solver to find it: a wider bracket, another guess or method, "
+    "more steps. If none exists, say so in the model: a prior or pm.Bound that leaves those parameters out, or "
+    "implicitops.sampling.penalised for variational methods."
+)
 
 
 def _stages(found: Failures) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from implicitops.errors import GradientMismatchError
 from implicitops.status import SolveError
+from implicitops.tables import html_table
 
 __all__ = ["Check", "GradientMismatchError", "Report"]
 
@@ -92,14 +93,18 @@ class Report:
         return iter(self.checks)
 
     def __str__(self) -> str:
-        rows = [("check", "outcome", "error", "tolerance", "worst at")]
-        rows += [(c.name, c.outcome, _number(c.error), _number(c.tolerance), c.where) for c in self.checks]
+        rows = [_HEADER, *map(_row, self.checks)]
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         table = "\n".join(
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip() for row in rows
         )
         notes = "".join(f"\n{c.name}: {c.reason}" for c in self.checks if c.reason)
         return f"{self._headline()}\n{table}{notes}"
+
+    def _repr_html_(self) -> str:
+        """The same table for notebooks."""
+        notes = [f"{c.name}: {c.reason}" for c in self.checks if c.reason]
+        return html_table(self._headline(), _HEADER, map(_row, self.checks), notes)
 
     def _headline(self) -> str:
         n_passed = sum(c.passed is True for c in self.checks)
@@ -125,6 +130,13 @@ class Report:
             raise GradientMismatchError(str(self), self)
         if self.solver_failures:
             raise SolveError(str(self))
+
+
+_HEADER = ("check", "outcome", "error", "tolerance", "worst at")
+
+
+def _row(check: Check) -> tuple[str, ...]:
+    return check.name, check.outcome, _number(check.error), _number(check.tolerance), check.where
 
 
 def _number(value: float) -> str:
