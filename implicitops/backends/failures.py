@@ -203,7 +203,7 @@ def _status_in(outputs: Sequence[np.ndarray], solves: bool) -> Status:
 
 
 def _has_nan(array: np.ndarray, core: Shape) -> np.ndarray:
-    """Of each batch element whether there is a NaN in it."""
+    """Whether each batch element contains a NaN."""
     return np.asarray(np.isnan(array).any(axis=tuple(range(-len(core), 0))))
 
 

@@ -1,4 +1,4 @@
-"""Between the arguments of a problem and the columns of its Jacobian, where each output time has a row of its own."""
+"""Operations that gather a problem's arguments into the columns of its Jacobian, row by output time, and back again."""
 
 from __future__ import annotations
 

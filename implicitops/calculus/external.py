@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from implicitops.calculus.operation import Operation, Program, Shape, Step
-from implicitops.errors import DerivativeError as DerivativeError
+from implicitops.errors import DerivativeError
 
-#: Inputs after (p, y) and output of each contraction: P stands for one array per input, Y for one like the answer.
+#: Inputs that follow (p, y), and the output, of each contraction. P is one array per input, Y one like the answer.
 CONTRACTIONS = {
     "vjp": ("Y", "P"),  # w to J^T w
     "jvp": ("P", "Y"),  # t to J t

@@ -1,4 +1,4 @@
-"""Part of an evaluation: what remains of it when somebody wants only some of its outputs."""
+"""Cuts an evaluation down to the outputs that somebody wants: whatever only the others need is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every problem has: parameters, options, a content hash, and the call. No numerics lives here."""
+"""The base class of all problems: parameters, options, a content hash, and the call. No numerics lives here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from implicitops.tables import latex_rows
 Value = TypeVar("Value")
 Parameter: TypeAlias = sp.Symbol | tuple[sp.Symbol, ...]
 
-#: What a problem has no shortcuts with.
+#: Stands for the shortcuts of a problem that has none: no backend has left one for any type of argument.
 _NONE: Mapping[type, Callable[[tuple[Any, ...]], Any]] = {}
 
 #: Length of an axis in a shape that each call chooses, such as the number of output times of an ODE.
@@ -89,7 +89,7 @@ class Problem:
     params: tuple[Parameter, ...]
     options: Options
 
-    #: By this attribute TensorFlow's AutoGraph knows a callable whose source it must not rewrite.
+    #: TensorFlow's AutoGraph does not rewrite the source of a callable that has this attribute.
     autograph_info__: ClassVar[Mapping[str, Any]] = {}
 
     @property

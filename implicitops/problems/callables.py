@@ -26,7 +26,7 @@ from implicitops.status import ProblemError
 #: The form of C function that takes any inputs and returns any output: one set of inputs, contiguous.
 BLOCK = "void (const double *, double *, void *)"
 
-#: What is understood besides, and besides ``double (double, ..., double)`` of at most four arguments.
+#: Other forms that take an array. Those that take up to ``MAX_SCALARS`` numbers, ``double (double, ...)``, follow.
 ARRAY_SIGNATURES = ("double (int, double *)", "double (int, double *, void *)")
 
 MAX_SCALARS = 4

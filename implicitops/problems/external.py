@@ -20,7 +20,7 @@ from implicitops.status import ProblemError
 
 DIFFERENCES = ("central", "richardson")
 
-#: What stands for an executor in the copy of a problem that another process unpickled.
+#: Replaces the executor in the copy of a problem that another process unpickles.
 ELSEWHERE = "elsewhere"
 
 

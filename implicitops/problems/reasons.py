@@ -79,7 +79,7 @@ _EXTERNAL: dict[Status, str] = {
     Status.INVALID_INPUT: "an input is NaN or infinite. Look for the operation that produced it",
 }
 
-#: By the name of a kind of problem.
+#: Texts that replace the general ones, by the name of the kind of problem that they are for.
 REASONS: Mapping[str, Mapping[Status, str]] = {
     "Root": _ROOT,
     "FixedPoint": _FIXED_POINT,

@@ -1,4 +1,4 @@
-"""What problems that are solved for unknowns have besides: the shape of the answer, a domain, a start."""
+"""The base class of problems that are solved for unknowns: it adds the answer's shape, a domain and a start."""
 
 from __future__ import annotations
 

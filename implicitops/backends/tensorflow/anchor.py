@@ -10,7 +10,7 @@ from tensorflow.core.framework import attr_value_pb2
 
 from implicitops.backends.tensorflow.bridge import NAME_ATTRIBUTE, Node
 
-#: What TensorFlow knows the derivative by.
+#: Name under which TensorFlow finds the derivative.
 OP = "ImplicitopsAnchor"
 
 #: Attribute of a node: so many of the outputs were computed, -1 if all were known before.

@@ -1,6 +1,6 @@
-"""Operations as calls of Python, for want of our TensorFlow op: right, slower, and for this process alone.
+"""Operations that TensorFlow computes by calling Python where our op cannot be loaded: right, but slower.
 
-What is lost: compilation by XLA, and saved models in other processes.
+XLA cannot compile them, and saved models that hold them work in this process alone.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _dense(cotangent: Any) -> Any:
 
 
 def made(op: Any) -> Made:
-    """Of our op, in a gradient function: an Operation of a graph, or its likeness on a tape."""
+    """Describe a node of our op to its gradient function, which gets a tf.Operation or a tape's stand-in for one."""
     is_in_graph = isinstance(op, tf.Operation)
     node = recall(_text(op.get_attr("operation")), op.get_attr("pickled") if is_in_graph else b"")
     n, inputs = len(node.input_shapes), list(op.inputs)
@@ -131,7 +131,7 @@ def made(op: Any) -> Made:
 
 
 def made_for_xla(outputs: Sequence[Any], inputs: Sequence[Any]) -> Made:
-    """Of a custom call, whose first input is its ticket, in a gradient function."""
+    """Describe a custom call of XLA to its gradient function. The first input of the call is its ticket."""
     op = outputs[0].op
     node = xla.node_in(op)
     n = 1 + len(node.input_shapes)
@@ -140,14 +140,14 @@ def made_for_xla(outputs: Sequence[Any], inputs: Sequence[Any]) -> Made:
 
 
 def made_elsewhere(name: str, n_wanted: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> Made:
-    """Of what passes on results of TensorFlow or Python together with what they were computed from."""
+    """Describe an anchor: it passes on results that TensorFlow or Python computed, and takes their inputs too."""
     node = recall(name)
     n = len(node.input_shapes)
     return Made(node, inputs[:n], inputs[n:], outputs[n:], lambda: n_wanted == node.n_outputs, n_wanted < 0)
 
 
 def made_from_attributes(attributes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Made:
-    """Of our op, in forward mode, which sees none of the graph and cannot change what it computes."""
+    """Describe a node of our op to forward mode, which sees no graph and cannot ask for outputs that were left out."""
     pairs = _attributes(attributes)
     node = recall(_text(pairs["operation"]), pairs.get("pickled", b""))
     n, wanted = len(node.input_shapes), int(pairs["n_wanted"])

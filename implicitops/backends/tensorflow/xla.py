@@ -25,7 +25,7 @@ from implicitops.backends.tensorflow.op import library, set_shapes, shape_of
 from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.status import ArgumentError
 
-#: What XLA knows our function by, and tapes its derivative.
+#: Name under which XLA finds our function, and name under which tapes find its derivative.
 TARGET = "implicitops_call_v1"
 OP = "ImplicitopsXla"
 

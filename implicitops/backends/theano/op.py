@@ -203,15 +203,15 @@ class SymbolicOperation(COp):
         return c_code.struct_declaration(name)
 
     def c_init_code_struct(self, node: Any, name: str, sub: dict[str, str]) -> str:
-        """What a compiled node does when a function is made."""
+        """C code that a compiled node runs when a function is made."""
         return c_code.struct_initialisation(name, sub["params"], sub["fail"])
 
     def c_cleanup_code_struct(self, node: Any, name: str) -> str:
-        """What a compiled node does when a function is forgotten."""
+        """C code that a compiled node runs when a function is forgotten."""
         return c_code.struct_cleanup(name)
 
     def c_code(self, node: Any, name: str, inputs: Sequence[str], outputs: Sequence[str], sub: dict[str, str]) -> str:
-        """What a compiled node does when a function is called."""
+        """C code that a compiled node runs when a function is called."""
         if needs_python(self.operation):
             raise NotImplementedError("perform() does it")
         return c_code.application(name, sub["fail"], inputs, outputs)
