@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "implicitops"
 
 #: From the ground up. What stands on one floor may import what stands below it, and its own room.
 FLOORS = (
-    {"status", "real_arrays", "legacy_stack"},
+    {"errors", "legacy_stack"},
+    {"status", "real_arrays", "tables"},
     {"functions", "codegen"},  # a function of statements and the table of what is known of it
     {"problems"},
     {"symbolic"},
@@ -31,9 +32,18 @@ def room_of(module):
     return [*module.split("."), "__init__"][1]
 
 
+def statements_of(tree):
+    """All nodes but those that only type checkers see."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from statements_of(node)
+
+
 def modules_imported_by(source):
     """Dotted names of what a file of the package imports, wherever the import stands."""
-    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+    for node in statements_of(ast.parse(source.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

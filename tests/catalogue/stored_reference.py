@@ -9,10 +9,11 @@ import mpmath
 import numpy as np
 
 from catalogue.ode_case import OdeCase
+from implicitops.errors import NoReferenceError
 from implicitops.verify.decimals import as_decimal, as_mpf, digits
 from implicitops.verify.ode_path import Path
 from implicitops.verify.ode_tolerance import spread
-from implicitops.verify.reference import NoReferenceError, ReferencePoint
+from implicitops.verify.reference import ReferencePoint
 
 
 class StoredReference:
