@@ -69,23 +69,44 @@ static inline int iop_is_beyond(const iop_surfaces *u, int64_t k, double value) 
     return iop_is_outside(regime, value) && (u->noise[k] == 0 || iop_inside(regime, value) < -u->noise[k]);
 }
 
+/* Evaluates all surfaces at a fraction x of a step where the states are wrong by about their tolerances, of either sign. */
+static const double *iop_surfaces_beside(iop_stepper *m, double h, double x) {
+    iop_ode_flow *s = m->surfaces->s;
+    const iop_flow *flow = m->flow;
+    const double *y = x < 1 ? m->interpolated : m->z_new;
+    if (x < 1) iop_interpolate(m, s->ode->n, h, x);
+    for (int64_t i = 0; i < flow->primary; i++) {
+        const double tolerance = flow->atol[i] + flow->rtol * fabs(y[i]), size = 1 + 0.125 * (double)(i * 5 % 8);
+        m->interpolated[i] = y[i] + (i * 3 % 4 < 2 ? size : -size) * tolerance;
+    }
+    iop_set_point(s, m->t + x * h, m->interpolated);
+    s->ode->surfaces.scalar(s->point, s->surface_values, s->ode->surfaces.ctx);
+    return s->surface_values;
+}
+
 /* Where a solution comes to rest on a surface, the errors of the steps take it to and fro.  They are some tenth of what
- * changes of the states by about their tolerances, of either sign, make of a surface. */
+ * the tolerances of the states make of a surface. */
+static inline double iop_noise(double value, double beside) {
+    const double noise = 0.1 * fabs(beside - value);
+    return noise <= DBL_MAX ? noise : 0;
+}
+
+/* Measures the noise of all surfaces at the end of a step. */
 static void iop_measure_noise(iop_stepper *m, double h) {
     iop_surfaces *u = m->surfaces;
-    const iop_flow *flow = m->flow;
     const int64_t count = u->s->ode->n_surfaces;
     memcpy(u->noise, iop_surfaces_at(m, h, 1), count * sizeof(double));
-    for (int64_t i = 0; i < flow->primary; i++) {
-        const double tolerance = flow->atol[i] + flow->rtol * fabs(m->z_new[i]), size = 1 + 0.125 * (double)(i * 5 % 8);
-        m->interpolated[i] = m->z_new[i] + (i * 3 % 4 < 2 ? size : -size) * tolerance;
-    }
-    iop_set_point(u->s, m->t + h, m->interpolated);
-    u->s->ode->surfaces.scalar(u->s->point, u->s->surface_values, u->s->ode->surfaces.ctx);
-    for (int64_t k = 0; k < count; k++) {
-        const double noise = 0.1 * fabs(u->s->surface_values[k] - u->noise[k]);
-        u->noise[k] = noise <= DBL_MAX ? noise : 0;
-    }
+    const double *beside = iop_surfaces_beside(m, h, 1);
+    for (int64_t k = 0; k < count; k++) u->noise[k] = iop_noise(u->noise[k], beside[k]);
+}
+
+/* Whether a surface is beyond at a fraction x of a step by more than the noise there, which is less in a dip. */
+static int iop_dips_beyond(iop_stepper *m, double h, double x, int64_t k, double value) {
+    iop_surfaces *u = m->surfaces;
+    if (iop_is_beyond(u, k, value)) return 1;
+    if (!iop_is_outside(iop_surface_regimes(u->s)[k], value)) return 0;
+    u->noise[k] = fmin(u->noise[k], iop_noise(value, iop_surfaces_beside(m, h, x)[k]));
+    return iop_is_beyond(u, k, value);
 }
 
 /* A fraction of a step near the least of three samples of surface k where that is crossed although it is at none of them,
@@ -97,11 +118,12 @@ static double iop_dip(iop_stepper *m, double h, int64_t k, const double *at, dou
     for (int64_t i = 0; i < 8; i++) {
         const double slope = (at_b - at_a) / (b - a), curvature = ((at_c - at_b) / (c - b) - slope) / (c - a);
         const double x = 0.5 * (a + b - slope / curvature), least = fmin(at_a, fmin(at_b, at_c));
-        if (!(curvature > 0) || !(x > at[0] && x < at[2]) || fabs(x - b) < 1e-4 * (at[2] - at[0])) return 2;
+        if (!(curvature > 0) || !(x > at[0] && x < at[2])) return 2;
         const double lowest = at_a + (x - a) * slope + (x - a) * (x - b) * curvature;
-        if (!(lowest < 0.5 * least) || (least <= noise && lowest > -noise)) return 2;
+        if (fabs(x - b) < 1e-4 * (at[2] - at[0]) && !(lowest < 0)) return 2;
+        if (!(lowest < 0.9 * least) || (least <= noise && lowest > -noise)) return 2;
         const double sample = iop_surfaces_at(m, h, x)[k], value = iop_inside(regime, sample);
-        if (iop_is_beyond(u, k, sample)) return x;
+        if (iop_dips_beyond(m, h, x, k, sample)) return x;
         if (x < b) {
             if (value <= at_b) {
                 c = b, at_c = at_b, b = x, at_b = value;
@@ -172,7 +194,7 @@ static double iop_narrow(iop_stepper *m, double h, double left, double right, in
                 *which = k;
                 is_inside = 0;
             }
-        if (!is_inside && (left > 0 || (x > 0 && x < 1e-3))) return left;
+        if (!is_inside && (left > 0 || (x > 0 && x < 1e-10))) return left;
         if (!is_inside) continue;
         left = x;
         break;
@@ -182,7 +204,8 @@ static double iop_narrow(iop_stepper *m, double h, double left, double right, in
         for (int64_t k = 0; k < count; k++) {
             if (!crossed[k]) continue;
             const double a = by_left * fabs(before[k]), b = by_right * fabs(after[k]);
-            const double zero = left + (right - left) * (a + b > 0 ? a / (a + b) : 0.5);
+            const double share = a / (a + b); /* NaN where a surface is infinite or 0 on both sides */
+            const double zero = left + (right - left) * (share >= 0 ? share : 0.5);
             if (zero < x) *which = k;
             x = fmin(x, zero);
         }
@@ -252,17 +275,19 @@ static int iop_meet_surface(iop_stepper *m, double *h, double *error) {
     const int64_t count = s->ode->n_surfaces;
     const double *regimes = iop_surface_regimes(s);
     int met = IOP_PREPARED;
+    int64_t which = 0;
     if (s->follows) return iop_watch_surfaces(m, *h);
-    iop_measure_noise(m, *h);
     for (int64_t attempt = 0; attempt < 4; attempt++) {
-        int64_t which = 0;
+        const int64_t met_last = which;
         double left;
+        iop_measure_noise(m, *h);
         iop_prepare_interpolant(m, *h);
         double x = iop_find_crossing(m, *h, &left);
         /* A shortened step is looked at again, more closely: something may come and go before the crossing at its end. */
         if (x > 1 || (attempt > 0 && left > 0.99)) break;
         x = iop_narrow(m, *h, left, x, &which);
-        if (attempt > 0 && x > 0.99) break;
+        /* The same crossing again, or another within its rounding errors. */
+        if (attempt > 0 && x > (which == met_last ? 0.99 : 1 - 1e-11)) break;
         u->short_stretches = x < 1e-6 ? u->short_stretches + 1 : 0;
         if (u->short_stretches > 8 + 2 * count && iop_follow_surfaces(m)) return IOP_MET_AT_ONCE;
         memcpy(u->next, regimes, count * sizeof(double));
