@@ -23,6 +23,9 @@ CUTS = (sp.acot, sp.arg, sp.atan2)
 #: Jump at infinitely many values of their argument.
 STEPS = (sp.floor, sp.ceiling, sp.frac, sp.Mod)
 
+#: Functions that :func:`cases_of` knows the pieces of.
+BY_CASES = (sp.Piecewise, *JUMPS, *CUTS, *KINKS)
+
 
 def cases_of(node: sp.Expr) -> list[Case]:
     """Pieces of a function that is defined by cases, in the form of Piecewise: the first true condition counts.
@@ -93,9 +96,61 @@ def map_relations(condition: Boolean, function: Callable[[Relational], Boolean])
 
 
 def split(relation: Relational, node: sp.Expr) -> Boolean:
-    """Relation that contains a function defined by cases, as a combination of relations without it."""
+    """Relation that contains a function defined by cases, as a combination of relations without it.
+
+    Parameters
+    ----------
+    relation : Relational, none of equality
+    node : Expr, the function, a part of the relation
+
+    Returns
+    -------
+    Boolean
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> from implicitops.symbolic.cases import split
+    >>> x, h = sp.symbols("x h", real=True)
+    >>> split(sp.Abs(x) < h, sp.Abs(x))
+    (x < h) & (-x < h)
+    >>> split(x * sp.sign(x - h) < 3, sp.sign(x - h))
+    ((x < 3) & (-h + x > 0)) | ((-x < 3) & (-h + x <= 0))
+    """
+    without_cases = split_extremum(relation, node)
+    if without_cases is not None:
+        return without_cases
     alternatives, earlier = [], sp.true
     for expression, condition in cases_of(node):
         alternatives.append(sp.And(earlier, condition, relation.xreplace({node: expression})))
         earlier = sp.And(earlier, sp.Not(condition))
     return sp.Or(*alternatives)
+
+
+def split_extremum(relation: Relational, node: sp.Expr) -> Boolean | None:
+    """Relation that is monotonic in Max(a, b), Min(a, b) or Abs(a), as one with a and, or or, one with b.
+
+    It takes no condition that says which of them it is. None if the relation is not seen to be monotonic.
+
+    Parameters
+    ----------
+    relation : Relational, none of equality
+    node : Expr, a part of the relation
+
+    Returns
+    -------
+    Boolean or None
+    """
+    if not isinstance(node, KINKS):
+        return None
+    value = sp.Dummy(real=True)
+    difference = (relation.gts - relation.lts).xreplace({node: value})
+    if not difference.is_polynomial(value):
+        return None
+    slope = difference.diff(value)
+    if not (slope.is_nonnegative or slope.is_nonpositive):
+        return None
+    arguments = (node.args[0], -node.args[0]) if isinstance(node, sp.Abs) else node.args
+    relations = (relation.xreplace({node: argument}) for argument in arguments)
+    both = bool(slope.is_nonnegative) == isinstance(node, sp.Min)
+    return sp.And(*relations) if both else sp.Or(*relations)

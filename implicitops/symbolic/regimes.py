@@ -14,12 +14,9 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, cases_of, map_relations, piecewise, split
+from implicitops.symbolic.cases import BY_CASES, CUTS, JUMPS, KINKS, cases_of, map_relations, piecewise, split
 
 _HALF = sp.S.Half
-
-#: Functions that are defined by cases.
-BY_CASES = (sp.Piecewise, *JUMPS, *CUTS, *KINKS)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ and changes where the step meets the surface (csrc/ode_surfaces.h). Nothing here
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import sympy as sp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, cases_of, map_relations, piecewise
+from implicitops.symbolic.cases import BY_CASES, JUMPS, cases_of, map_relations, piecewise, split_extremum
 
 _HALF = sp.S.Half
 
@@ -65,45 +66,91 @@ def surfaces_of(rhs: Sequence[sp.Expr], moving: Sequence[sp.Symbol], guards: Seq
     >>> surfaces.expressions
     (-h + x,)
     """
-    rewriter = _Rewriter(frozenset(moving))
-    rewritten = tuple(map(rewriter.expression, rhs))
-    found = rewriter.regimes
-    if len(found) > MOST_SURFACES:
+    for splits in (True, False):
+        rewriter = _Rewriter(frozenset(moving), splits)
+        rewritten = tuple(map(rewriter.expression, rhs))
+        found = rewriter.regimes
+        if len(found) <= MOST_SURFACES:
+            break
+    else:
         rewritten, found = tuple(rhs), {}
     more = tuple(sp.Symbol(f"c{len(found) + k}", real=True) for k in range(len(guards)))
     return Surfaces(rewritten, (*found, *guards), (*found.values(), *more), len(guards))
 
 
 class _Rewriter:
-    """Replaces conditions by tests of regimes, and collects what decides them."""
+    """Replaces conditions by tests of regimes, and collects what decides them.
 
-    def __init__(self, moving: frozenset[sp.Symbol]) -> None:
+    Parameters
+    ----------
+    moving : frozenset of Symbol
+    splits : bool, a comparison that contains Abs(x - a) becomes several that are smooth where x is a
+
+    Attributes
+    ----------
+    regimes : dict of surface to its regime
+    """
+
+    def __init__(self, moving: frozenset[sp.Symbol], splits: bool) -> None:
         self.moving = moving
+        self.splits = splits
         self.regimes: dict[sp.Expr, sp.Symbol] = {}
 
     def expression(self, node: sp.Expr) -> sp.Expr:
         """Expression whose conditions on what moves are tests of regimes."""
-        if not node.has(sp.Piecewise, *JUMPS, *CUTS, *KINKS) or node.free_symbols.isdisjoint(self.moving):
+        if not node.has(*BY_CASES) or not self._moves(node):
             return node
-        if isinstance(node, (sp.Piecewise, *CUTS, *KINKS)):
-            cases = cases_of(node)
-        elif isinstance(node, JUMPS):
+        if isinstance(node, JUMPS):
             # With their own value where the argument is 0, at which a solution may rest.
             u = node.args[0]
             cases = [(value, u > 0) if value == 1 else (value, u < 0) for value, _ in cases_of(node)]
             cases.append((node.xreplace({u: sp.S.Zero}), sp.true))
+        elif isinstance(node, BY_CASES):
+            cases = cases_of(node)
         else:
             return node.func(*map(self.expression, node.args))
         return piecewise([(self.expression(e), map_relations(c, self.relation)) for e, c in cases])
 
     def relation(self, relation: Relational) -> Boolean:
-        """Comparison of what moves as a test of its regime; others as they are."""
-        if relation.free_symbols.isdisjoint(self.moving) or isinstance(relation, (sp.Eq, sp.Ne)):
+        """Comparison of what moves as tests of regimes; others as they are."""
+        if not self._moves(relation) or isinstance(relation, (sp.Eq, sp.Ne)):
             return relation
         is_strict = relation.rel_op in (">", "<")
-        # a >= b is the contrary of b > a, so that a solution that rests where both are equal finds the piece as stated.
-        difference = relation.gts - relation.lts if is_strict else relation.lts - relation.gts
-        if difference.has(sp.oo, -sp.oo, sp.zoo, sp.nan) or difference.free_symbols.isdisjoint(self.moving):
+        difference = relation.gts - relation.lts
+        if difference.has(sp.oo, -sp.oo, sp.zoo, sp.nan) or not self._moves(difference):
             return relation
-        regime = self.regimes.setdefault(difference, sp.Symbol(f"c{len(self.regimes)}", real=True))
+        comparison = difference > 0 if is_strict else difference >= 0
+        parts = self._split(comparison) if self.splits and isinstance(comparison, Relational) else None
+        if parts is not None:
+            return map_relations(parts, self.relation)
+        # a >= b is the contrary of b > a, so that a solution that rests where both are equal finds the piece as stated.
+        surface = difference if is_strict else relation.lts - relation.gts
+        regime = self.regimes.setdefault(surface, sp.Symbol(f"c{len(self.regimes)}", real=True))
         return regime > _HALF if is_strict else regime < _HALF
+
+    def _split(self, comparison: Relational) -> Boolean | None:
+        """Comparison with kinks, between which it may come and go unseen, as comparisons without; None if it stays.
+
+        If it stays, the kinks and jumps in it are surfaces too, so that steps end there and see which side holds.
+        """
+        cases = {n: cases_of(n) for n in sp.preorder_traversal(comparison.lhs) if isinstance(n, BY_CASES)}
+        moving = [n for n in cases if any(self._moves(condition) for _, condition in cases[n])]
+        if math.prod(len(cases[n]) for n in moving) <= MOST_SURFACES:
+            splits = (split_extremum(comparison, n) for n in moving)
+            parts = next((part for part in splits if part is not None), None)
+            if parts is not None:
+                return parts
+        conditions = [condition for node in moving for _, condition in cases[node]]
+        for condition in (*conditions, *self._vertex(comparison.lhs)):
+            map_relations(condition, self.relation)
+        return None
+
+    def _vertex(self, difference: sp.Expr) -> list[Boolean]:
+        """Condition that changes at the extremum of a function of one even power, such as h - (x - a)**2."""
+        powers = [p for p in difference.atoms(sp.Pow) if p.exp.is_Integer and p.exp.is_even and self._moves(p)]
+        if len(powers) != 1 or self._moves(difference.xreplace({powers[0]: sp.Dummy()})):
+            return []
+        return [powers[0].base > 0]
+
+    def _moves(self, node: sp.Basic) -> bool:
+        return not node.free_symbols.isdisjoint(self.moving)
