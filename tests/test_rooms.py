@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "implicitops"
 
 #: From the ground up. What stands on one floor may import what stands below it, and its own room.
 FLOORS = (
-    {"errors", "legacy_stack"},
-    {"status", "real_arrays", "tables"},
+    {"errors", "tables", "legacy_stack"},
+    {"status", "real_arrays"},
     {"functions", "codegen"},  # a function of statements and the table of what is known of it
     {"problems"},
     {"symbolic"},
