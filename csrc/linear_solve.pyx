@@ -1,10 +1,10 @@
 """Factorisation of F_x on a batch, and linear solves with it: LinSolve of {Solve, Eval, LinSolve}.
 
 The factorisation is data of its own (rows of L and U, then pivots, as doubles), so that every derivative at one
-point, forward or reverse and of any order, shares it.
+point, forward or reverse and of any order, shares it. Where derivatives are inaccurate it is NaN.
 """
 
-from libc.math cimport NAN, isfinite
+from libc.math cimport NAN, fabs, isfinite
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -31,14 +31,29 @@ cdef extern from "linear.h" nogil:
     void iop_solve(const iop_matrix_shape *, const double *, const int32_t *, double *, int64_t)
     void iop_solve_transposed(const iop_matrix_shape *, const double *, const int32_t *, double *)
 
+include "derivative_judge.pxi"
+
+cdef extern from "derivative_judge.h" nogil:
+    ctypedef struct iop_equations:
+        iop_matrix_shape shape
+        int64_t n_params, n_entries, n_parameter_entries
+        const int32_t *rows
+        const int32_t *columns
+        const int32_t *parameter_rows
+        const int32_t *parameter_columns
+    int64_t iop_doubt_size(const iop_equations *)
+    double iop_system_doubt(const iop_equations *, const double *lu, const int32_t *pivot, const double *point,
+                            const double *values, double *memory)
+    double iop_second_doubt(const iop_equations *, const double *lu, const int32_t *pivot, double *errors,
+                            const double *size)
+
 
 cdef struct Data:
-    iop_callback entries
-    iop_matrix_shape shape
-    int64_t n_entries
+    iop_callback entries        # of F_x and F_theta, F, and the errors of all three
+    iop_callback second_errors  # of F's second derivative along two directions
+    iop_equations equations
     int64_t transposed
-    const int32_t *rows
-    const int32_t *columns
+    iop_judge *judge
 
 
 cdef inline bint has_nan(const double *x, int64_t n) noexcept nogil:
@@ -49,47 +64,138 @@ cdef inline bint has_nan(const double *x, int64_t n) noexcept nogil:
     return False
 
 
+cdef struct Workspace:
+    int64_t n_point
+    double *memory
+    double *point   # x, parameters
+    double *values  # outputs of the callback
+    double *scales  # 2 n
+    double *doubt   # see iop_system_doubt()
+    double *second  # inputs and outputs of second_errors: 3 (n + p) + 2 n, n
+    int32_t *pivot
+
+
+cdef bint begin(const Data *d, Workspace *w) noexcept nogil:
+    """Gets memory; whether there is any."""
+    cdef const iop_equations *e = &d.equations
+    cdef int64_t n = e.shape.n, n_point = n + e.n_params
+    cdef int64_t n_values = 2 * (e.n_entries + e.n_parameter_entries + n)
+    cdef int64_t size = n_point + n_values + 2 * n + iop_doubt_size(e) + 3 * n_point + 3 * n
+    w.memory = <double *> malloc(size * sizeof(double) + n * sizeof(int32_t))
+    w.n_point = n_point
+    w.point = w.memory
+    w.values = w.point + n_point
+    w.scales = w.values + n_values
+    w.doubt = w.scales + 2 * n
+    w.second = w.doubt + iop_doubt_size(e)
+    w.pivot = <int32_t *> (w.second + 3 * n_point + 3 * n)
+    return w.memory != NULL
+
+
+cdef bint evaluate(const Data *d, const Workspace *w, const iop_operation *operation, int32_t n_arguments, int64_t i,
+                   const double *const *inputs, const int64_t *input_strides) noexcept nogil:
+    """Runs the callback at element i of inputs that begin with the parameters and x; whether that is a point."""
+    cdef int64_t n = d.equations.shape.n, at = n, j
+    cdef int32_t k
+    cdef bint is_finite = True
+    # The callback wants x, the last of the arguments, first.
+    for k in range(n_arguments - 1):
+        memcpy(w.point + at, inputs[k] + i * input_strides[k], operation.input_sizes[k] * sizeof(double))
+        at += operation.input_sizes[k]
+    memcpy(w.point, inputs[n_arguments - 1] + i * input_strides[n_arguments - 1], n * sizeof(double))
+    d.entries.scalar(w.point, w.values, d.entries.ctx)
+    # Where the solve failed x is NaN, of which a constant matrix knows nothing.
+    for j in range(w.n_point):
+        is_finite &= isfinite(w.point[j]) != 0
+    return is_finite
+
+
+cdef bint is_inaccurate(const Data *d, int64_t i, const double *const *inputs, const int64_t *input_strides,
+                        double doubt) noexcept nogil:
+    return iop_is_doubtful(doubt) and judged(d.judge, i, inputs, input_strides, NULL) == IOP_DERIVATIVE_INACCURATE
+
+
 cdef int64_t run_factorise(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                            const int64_t *input_strides, double *const *outputs, int32_t *status,
                            int64_t *const *stats) noexcept nogil:
-    """(theta ..., x) to the factorisation of F_x; NaN where F_x is singular, or the point is none."""
+    """(theta ..., x) to the factorisation of F_x; NaN where F_x is singular, the point is none, or derivatives are
+    inaccurate."""
     cdef const Data *d = <const Data *> operation.data
-    cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), n_in = 0, i, j, k, at, failed = 0
-    cdef int finite
+    cdef const iop_equations *e = &d.equations
+    cdef int64_t n = e.shape.n, size = n * iop_matrix_width(&e.shape), i, j, k, failed = 0
+    cdef Workspace w
+    cdef bint is_point
+    cdef double lost
     cdef double *target
-    for k in range(operation.n_inputs):
-        n_in += operation.input_sizes[k]
-    cdef double *memory = <double *> malloc((n_in + d.n_entries + 2 * n) * sizeof(double) + n * sizeof(int32_t))
-    cdef double *entries = memory + n_in
-    cdef double *scales = entries + d.n_entries
-    cdef int32_t *pivot = <int32_t *> (scales + 2 * n)
-    if memory == NULL:
+    if not begin(d, &w):
         return -1
     for i in range(n_batch):
-        # The callback wants x, the last input, first.
-        at = n
-        for k in range(operation.n_inputs - 1):
-            memcpy(memory + at, inputs[k] + i * input_strides[k], operation.input_sizes[k] * sizeof(double))
-            at += operation.input_sizes[k]
-        k = operation.n_inputs - 1
-        memcpy(memory, inputs[k] + i * input_strides[k], n * sizeof(double))
-        d.entries.scalar(memory, entries, d.entries.ctx)
+        is_point = evaluate(d, &w, operation, operation.n_inputs, i, inputs, input_strides)
         target = outputs[0] + i * (size + n)
         memset(target, 0, size * sizeof(double))
-        for k in range(d.n_entries):
-            iop_row(&d.shape, target, d.rows[k])[d.columns[k]] = entries[k]
-        # Where the solve failed x is NaN, of which a constant matrix knows nothing.
-        finite = 1
-        for j in range(n_in):
-            finite &= isfinite(memory[j]) != 0
-        if finite and iop_factorise(&d.shape, target, pivot, scales) == 0:
+        for k in range(e.n_entries):
+            iop_row(&e.shape, target, e.rows[k])[e.columns[k]] = w.values[k]
+        lost = 0
+        if not is_point or iop_factorise(&e.shape, target, w.pivot, w.scales) != 0:
+            lost = NAN
+        elif is_inaccurate(d, i, inputs, input_strides,
+                           iop_system_doubt(e, target, w.pivot, w.point, w.values, w.doubt)):
+            lost = iop_marked(IOP_DERIVATIVE_INACCURATE)
+        if lost == 0:
             for j in range(n):
-                target[size + j] = pivot[j]
+                target[size + j] = w.pivot[j]
         else:
-            failed += finite  # where the point is none, the solve has failed before
+            failed += is_point  # where the point is none, the solve has failed before
             for j in range(size + n):
-                target[j] = NAN
-    free(memory)
+                target[j] = lost
+    free(w.memory)
+    return failed
+
+
+cdef double second_doubt(const Data *d, const Workspace *w, const double *lu) noexcept nogil:
+    """Doubt of second derivatives at the point where the callback was evaluated."""
+    cdef const iop_equations *e = &d.equations
+    cdef int64_t n = e.shape.n
+    cdef int64_t k
+    cdef double first = iop_system_doubt(e, lu, w.pivot, w.point, w.values, w.doubt), second
+    cdef double *at = w.second
+    cdef double *lost = w.second + 3 * w.n_point + 2 * n
+    if iop_is_doubtful(first):
+        return first
+    memcpy(at, w.point, w.n_point * sizeof(double))
+    memcpy(at + w.n_point, w.doubt + 2 * n, w.n_point * sizeof(double))
+    memcpy(at + 2 * w.n_point, w.doubt + 2 * n, w.n_point * sizeof(double))
+    for k in range(n):
+        at[3 * w.n_point + k] = at[3 * w.n_point + n + k] = fabs(w.doubt[n + k])
+    d.second_errors.scalar(at, lost, d.second_errors.ctx)
+    second = iop_second_doubt(e, lu, w.pivot, lost, w.doubt)
+    return second if second > first or second != second else first
+
+
+cdef int64_t run_second(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
+                        const int64_t *input_strides, double *const *outputs, int32_t *status,
+                        int64_t *const *stats) noexcept nogil:
+    """(theta ..., x, factorisation) to the same factorisation; NaN where second derivatives are inaccurate."""
+    cdef const Data *d = <const Data *> operation.data
+    cdef int32_t which = operation.n_inputs - 1
+    cdef int64_t n = d.equations.shape.n, size = n * iop_matrix_width(&d.equations.shape), i, j, failed = 0
+    cdef Workspace w
+    cdef double *target
+    if not begin(d, &w):
+        return -1
+    for i in range(n_batch):
+        target = outputs[0] + i * (size + n)
+        memcpy(target, inputs[which] + i * input_strides[which], (size + n) * sizeof(double))
+        if target[size] != target[size]:
+            continue
+        for j in range(n):
+            w.pivot[j] = <int32_t> target[size + j]
+        evaluate(d, &w, operation, which, i, inputs, input_strides)
+        if is_inaccurate(d, i, inputs, input_strides, second_doubt(d, &w, target)):
+            failed += 1
+            for j in range(size + n):
+                target[j] = iop_marked(IOP_DERIVATIVE_INACCURATE)
+    free(w.memory)
     return failed
 
 
@@ -98,7 +204,7 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
                        int64_t *const *stats) noexcept nogil:
     """(factorisation, b) to the solution; the operation's other inputs only define the matrix."""
     cdef const Data *d = <const Data *> operation.data
-    cdef int64_t n = d.shape.n, size = n * iop_matrix_width(&d.shape), i, j, failed = 0
+    cdef int64_t n = d.equations.shape.n, size = n * iop_matrix_width(&d.equations.shape), i, j, failed = 0
     cdef int32_t which = operation.n_inputs - 2
     cdef bint lost
     cdef const double *lu
@@ -117,9 +223,9 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
         for j in range(n):
             pivot[j] = <int32_t> lu[size + j]
         if d.transposed:
-            iop_solve_transposed(&d.shape, lu, pivot, target)
+            iop_solve_transposed(&d.equations.shape, lu, pivot, target)
         else:
-            iop_solve(&d.shape, lu, pivot, target, 1)
+            iop_solve(&d.equations.shape, lu, pivot, target, 1)
         lost = False
         for j in range(n):
             if not isfinite(target[j]):
@@ -135,20 +241,12 @@ cdef class _Linear:
     cdef Data data
     cdef tuple keep
 
-    def __init__(self, entries, pattern, n, bandwidths, transposed):
-        pattern = np.ascontiguousarray(pattern, dtype=np.int32)
-        self.keep = (entries, pattern)
-        self.data.entries.scalar = NULL
-        if entries is not None:
-            self.data.entries.scalar = <iop_scalar_function> <uintptr_t> entries.scalar_address
-        self.data.entries.ctx = NULL
-        self.data.shape.n = n
-        self.data.shape.banded = bandwidths is not None
-        self.data.shape.lower, self.data.shape.upper = bandwidths if bandwidths is not None else (n - 1, n - 1)
-        self.data.n_entries = pattern.shape[1]
-        self.data.rows = <const int32_t *> <uintptr_t> pattern[0].ctypes.data
-        self.data.columns = <const int32_t *> <uintptr_t> pattern[1].ctypes.data
-        self.data.transposed = transposed
+    def __init__(self, n, bandwidths):
+        self.data.equations.shape.n = n
+        self.data.equations.shape.banded = bandwidths is not None
+        self.data.equations.shape.lower, self.data.equations.shape.upper = (
+            bandwidths if bandwidths is not None else (n - 1, n - 1)
+        )
 
     @property
     def data_address(self):
@@ -158,20 +256,42 @@ cdef class _Linear:
 cdef class Factorise(_Linear):
     """Factorisation of a Jacobian: what an Operation (theta ..., x) needs to run it.
 
+    With ``second_errors`` it is a factorisation (theta ..., x, factorisation) that is at hand, for second derivatives.
+
     Parameters
     ----------
-    entries : compiled bundle (x, theta) -> entries of F_x
-    pattern : int32 array (2, count), their rows and columns
-    n : int
+    entries : compiled bundle (x, theta) -> entries of F_x and F_theta, F, errors of F and of both
+    second_errors : compiled bundle (x, theta, u, a, v, b, errors of u, v) -> errors of D2F[(u, a), (v, b)], or None
+    pattern, parameter_pattern : int32 arrays (2, count), rows and columns of the entries
+    n, n_params : int
     bandwidths : (lower, upper) for banded storage, or None for dense
+    judge : Judge of derivatives
     """
 
-    def __init__(self, *, entries, pattern, int64_t n, bandwidths):
-        super().__init__(entries, pattern, n, bandwidths, 0)
+    def __init__(self, *, entries, second_errors, pattern, parameter_pattern, int64_t n, int64_t n_params, bandwidths,
+                 Judge judge not None):
+        super().__init__(n, bandwidths)
+        pattern = np.ascontiguousarray(pattern, dtype=np.int32)
+        parameter_pattern = np.ascontiguousarray(parameter_pattern, dtype=np.int32)
+        self.keep = (entries, second_errors, pattern, parameter_pattern, judge)
+        self.data.entries.scalar = <iop_scalar_function> <uintptr_t> entries.scalar_address
+        self.data.entries.ctx = NULL
+        self.data.second_errors.scalar = NULL
+        self.data.second_errors.ctx = NULL
+        if second_errors is not None:
+            self.data.second_errors.scalar = <iop_scalar_function> <uintptr_t> second_errors.scalar_address
+        self.data.equations.n_params = n_params
+        self.data.equations.n_entries = pattern.shape[1]
+        self.data.equations.n_parameter_entries = parameter_pattern.shape[1]
+        self.data.equations.rows = <const int32_t *> <uintptr_t> pattern[0].ctypes.data
+        self.data.equations.columns = <const int32_t *> <uintptr_t> pattern[1].ctypes.data
+        self.data.equations.parameter_rows = <const int32_t *> <uintptr_t> parameter_pattern[0].ctypes.data
+        self.data.equations.parameter_columns = <const int32_t *> <uintptr_t> parameter_pattern[1].ctypes.data
+        self.data.judge = &judge.data
 
     @property
     def run_address(self):
-        return <uintptr_t> &run_factorise
+        return <uintptr_t> (&run_factorise if self.data.second_errors.scalar == NULL else &run_second)
 
 
 cdef class LinearSolve(_Linear):
@@ -185,7 +305,8 @@ cdef class LinearSolve(_Linear):
     """
 
     def __init__(self, *, int64_t n, bandwidths, bint transposed):
-        super().__init__(None, np.empty((2, 0)), n, bandwidths, transposed)
+        super().__init__(n, bandwidths)
+        self.data.transposed = transposed
 
     @property
     def run_address(self):

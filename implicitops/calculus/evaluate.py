@@ -44,14 +44,33 @@ class Evaluate(Operation):
         """The problem of whose answer this is a derivative, if it is one: its arguments are then the first inputs."""
         return getattr(self, "problem", None)
 
+    @property
+    def judged_order(self) -> int:
+        """Order of the derivative that this is, 1 or 2, if its accuracy is judged where it is evaluated; else 0."""
+        return 0
+
+    @property
+    def output_parameters(self) -> tuple[int, ...] | None:
+        """Position of the parameter by which each number in the outputs is a derivative that is judged.
+
+        None if the derivative is one along a direction of all parameters, which are the last inputs.
+        """
+        return None
+
+    def doubt(self, tape: Tape, order: int) -> sp.Expr:
+        """Write how much a derivative of that order may be off, see ``csrc/derivative_judge.h``."""
+        raise NotImplementedError
+
     def write(self, tape: Tape) -> Outputs:
         """Write the outputs on a tape in terms of ``groups``; returns the values of each output, flattened."""
         raise NotImplementedError
 
     def bundle(self) -> Bundle:
-        """All inputs and outputs, flattened, for the code generator."""
+        """All inputs and outputs, flattened, for the code generator; then the doubt if the accuracy is judged."""
         tape = Tape()
         outputs = [value for output in self.write(tape) for value in output]
+        if self.judged_order:
+            outputs.append(self.doubt(tape, self.judged_order))
         return tape.bundle(flat(self.groups), outputs)
 
     def vjp(self) -> Program:
@@ -66,10 +85,39 @@ class Evaluate(Operation):
 
 
 @dataclass(frozen=True)
-class Pullback(Evaluate):
-    """Cotangents of an evaluation's inputs, from its inputs and the cotangents of its outputs."""
+class OfEvaluation(Evaluate):
+    """What is made of an evaluation, and begins with its inputs.
+
+    Parameters
+    ----------
+    parent : Evaluate
+    """
 
     parent: Evaluate
+
+    @property
+    def solution_range(self) -> tuple[int, int]:
+        """That of the parent."""
+        return self.parent.solution_range
+
+    @property
+    def differentiated(self) -> Any:
+        """That of the parent."""
+        return self.parent.differentiated
+
+    @property
+    def judged_order(self) -> int:
+        """One more than that of the parent, up to 2."""
+        return min(2, self.parent.judged_order + 1) if self.parent.judged_order else 0
+
+    def doubt(self, tape: Tape, order: int) -> sp.Expr:
+        """That of the parent."""
+        return self.parent.doubt(tape, order)
+
+
+@dataclass(frozen=True)
+class Pullback(OfEvaluation):
+    """Cotangents of an evaluation's inputs, from its inputs and the cotangents of its outputs."""
 
     @property
     def name(self) -> str:
@@ -84,14 +132,6 @@ class Pullback(Evaluate):
         return self.parent.input_shapes
 
     @property
-    def solution_input(self) -> int | None:
-        return self.parent.solution_input
-
-    @property
-    def differentiated(self) -> Any:
-        return self.parent.differentiated
-
-    @property
     def groups(self) -> Groups:
         return (*self.parent.groups, *seeds(self.parent.output_shapes, f"c{len(self.parent.groups)}"))
 
@@ -103,10 +143,8 @@ class Pullback(Evaluate):
 
 
 @dataclass(frozen=True)
-class Pushforward(Evaluate):
+class Pushforward(OfEvaluation):
     """Tangents of an evaluation's outputs, from its inputs and their tangents."""
-
-    parent: Evaluate
 
     @property
     def name(self) -> str:
@@ -119,14 +157,6 @@ class Pushforward(Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return self.parent.output_shapes
-
-    @property
-    def solution_input(self) -> int | None:
-        return self.parent.solution_input
-
-    @property
-    def differentiated(self) -> Any:
-        return self.parent.differentiated
 
     @property
     def groups(self) -> Groups:

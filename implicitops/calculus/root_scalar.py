@@ -20,6 +20,7 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.calculus.doubt import scalar_doubt
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
 from implicitops.codegen import Bundle
@@ -102,10 +103,27 @@ def _canonical(problem: Any) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol,
 
 
 @dataclass(frozen=True)
-class ScalarRootPullback(Evaluate):
-    """Cotangents of the parameters from (parameters, x, cotangent of x): -F_j / F_x times the cotangent."""
+class _OfScalarRoot(Evaluate):
+    """First derivative of a scalar root: the inputs are the parameters, x and seeds."""
 
     problem: Any
+
+    @property
+    def solution_input(self) -> int:
+        return len(self.problem.parameter_shapes)
+
+    @property
+    def judged_order(self) -> int:
+        return 1
+
+    def doubt(self, tape: Tape, order: int) -> sp.Expr:
+        _, residual, x, parameters = _canonical(self.problem)
+        return scalar_doubt(tape, residual, x, parameters, order)
+
+
+@dataclass(frozen=True)
+class ScalarRootPullback(_OfScalarRoot):
+    """Cotangents of the parameters from (parameters, x, cotangent of x): -F_j / F_x times the cotangent."""
 
     @property
     def name(self) -> str:
@@ -120,8 +138,8 @@ class ScalarRootPullback(Evaluate):
         return self.problem.parameter_shapes
 
     @property
-    def solution_input(self) -> int:
-        return len(self.problem.parameter_shapes)
+    def output_parameters(self) -> tuple[int, ...]:
+        return tuple(range(len(self.problem.parameter_symbols)))
 
     @property
     def groups(self) -> Groups:
@@ -137,10 +155,8 @@ class ScalarRootPullback(Evaluate):
 
 
 @dataclass(frozen=True)
-class ScalarRootPushforward(Evaluate):
+class ScalarRootPushforward(_OfScalarRoot):
     """Tangent of x from (parameters, x, tangents of the parameters): the sum of -F_j / F_x times each."""
-
-    problem: Any
 
     @property
     def name(self) -> str:
@@ -153,10 +169,6 @@ class ScalarRootPushforward(Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return ((),)
-
-    @property
-    def solution_input(self) -> int:
-        return len(self.problem.parameter_shapes)
 
     @property
     def groups(self) -> Groups:

@@ -97,6 +97,35 @@ class Factorise(AtPoint):
 
 
 @dataclass(frozen=True)
+class SecondOrderFactors(AtPoint):
+    """The factors of F_x again, inputs (p, x, factors): NaN where second derivatives are inaccurate.
+
+    :class:`Factorise` judges first derivatives.
+    """
+
+    @property
+    def name(self) -> str:
+        return f"root_{self.problem.equation_key}_second_order_factors"
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        return (*self.point_shapes, *self.output_shapes)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return Factorise(self.problem).output_shapes
+
+    def vjp(self) -> Program:
+        """No cotangent flows through the factors."""
+        n = len(self.input_shapes)
+        return Program(n + 2, (), (None,) * n)
+
+    def jvp(self) -> Program:
+        """No tangent flows through the factors."""
+        return Program(2 * len(self.input_shapes) + 1, (), (None,))
+
+
+@dataclass(frozen=True)
 class LinearSolve(AtPoint):
     """v with F_x v = b, or F_x^T v = b: inputs (p, x, factors, b), output v."""
 
@@ -118,10 +147,11 @@ class LinearSolve(AtPoint):
         """With A v = b and cotangent vbar: bbar = inverse(A)^T vbar, and -d(bbar^T A v) for (p, x)."""
         n = len(self.point_shapes)
         point, factors, v, cotangent = tuple(range(n)), n, n + 2, n + 3
-        u = n + 4
+        judged, u = n + 4, n + 5
         left, right = (v, u) if self.transposed else (u, v)
         steps = (
-            Step(LinearSolve(self.problem, not self.transposed), (*point, factors, cotangent)),
+            Step(SecondOrderFactors(self.problem), (*point, factors)),
+            Step(LinearSolve(self.problem, not self.transposed), (*point, judged, cotangent)),
             Step(BilinearPullback(self.problem), (*point, left, right)),
         )
         return Program(n + 4, steps, (*range(u + 1, u + 1 + n), None, u))
@@ -131,10 +161,11 @@ class LinearSolve(AtPoint):
         n = len(self.point_shapes)
         point, factors, v = tuple(range(n)), n, n + 2
         tangents, b_tangent = tuple(range(n + 3, n + 3 + n)), n + 3 + n + 1
-        right = b_tangent + 1
+        judged, right = b_tangent + 1, b_tangent + 2
         steps = (
+            Step(SecondOrderFactors(self.problem), (*point, factors)),
             Step(JacobianPushforward(self.problem, self.transposed), (*point, v, *tangents, b_tangent)),
-            Step(self, (*point, factors, right)),
+            Step(self, (*point, judged, right)),
         )
         return Program(b_tangent + 1, steps, (right + 1,))
 
@@ -193,7 +224,10 @@ class ParameterPushforward(AtPoint, Evaluate):
 
 @dataclass(frozen=True)
 class BilinearPullback(AtPoint, Evaluate):
-    """-d(u^T F_x v) for each parameter and x: inputs (p, x, u, v)."""
+    """-d(u^T F_x v) for each parameter and x: inputs (p, x, u, v).
+
+    Where u or v is NaN because derivatives are inaccurate, all is, also where F_x is constant.
+    """
 
     @property
     def name(self) -> str:
@@ -206,6 +240,11 @@ class BilinearPullback(AtPoint, Evaluate):
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return self.point_shapes
+
+    @property
+    def solution_range(self) -> tuple[int, int]:
+        n, first = len(self.problem.unknowns), super().solution_range[0]
+        return first, first + 3 * n
 
     @property
     def groups(self) -> Groups:

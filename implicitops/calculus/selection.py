@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import accumulate
 
-from implicitops.calculus.evaluate import Evaluate, Groups, Outputs
+from implicitops.calculus.evaluate import Groups, OfEvaluation, Outputs
 from implicitops.calculus.operation import Shape
 from implicitops.symbolic.tape import Tape
 
 
 @dataclass(frozen=True)
-class Selection(Evaluate):
+class Selection(OfEvaluation):
     """An evaluation reduced to some of its outputs.
 
     Parameters
@@ -19,7 +21,6 @@ class Selection(Evaluate):
     selected : tuple of int, increasing positions in ``parent.output_shapes``
     """
 
-    parent: Evaluate
     selected: tuple[int, ...]
 
     @property
@@ -38,9 +39,18 @@ class Selection(Evaluate):
         return tuple(self.parent.output_shapes[k] for k in self.selected)
 
     @property
-    def solution_input(self) -> int | None:
+    def judged_order(self) -> int:
         """That of the whole."""
-        return self.parent.solution_input
+        return self.parent.judged_order
+
+    @property
+    def output_parameters(self) -> tuple[int, ...] | None:
+        """Those of the selected outputs."""
+        whole = self.parent.output_parameters
+        if whole is None:
+            return None
+        ends = [0, *accumulate(math.prod(shape) for shape in self.parent.output_shapes)]
+        return tuple(j for k in self.selected for j in whole[ends[k] : ends[k + 1]])
 
     @property
     def groups(self) -> Groups:

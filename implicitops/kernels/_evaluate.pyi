@@ -1,4 +1,8 @@
+from collections.abc import Callable, Sequence
 from typing import Any
+
+class Judge:
+    def __init__(self, ends: Sequence[float], make: Callable[[], Any]) -> None: ...
 
 class Evaluate:
     run_address: int

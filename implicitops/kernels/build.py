@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from implicitops.calculus.collect import Collect, Distribute
+from implicitops.calculus.doubt import restarted
 from implicitops.calculus.einsum import Einsum
 from implicitops.calculus.evaluate import Evaluate
 from implicitops.calculus.operation import Operation
 from implicitops.calculus.root_scalar import ScalarRootRule
-from implicitops.calculus.root_system import Factorise, LinearSolve
+from implicitops.calculus.root_system import Factorise, LinearSolve, SecondOrderFactors
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.calculus.solve import Solve
 from implicitops.calculus.status_of import StatusOf
@@ -105,13 +106,18 @@ def _build(operation: Operation) -> Any:
     outputs = operation.output_shapes
     if isinstance(operation, Evaluate):
         kernel: Any = _evaluate.Evaluate(
-            compiled(operation.name, operation.bundle), operation.solution_range, operation.differentiated is not None
+            compiled(operation.name, operation.bundle),
+            operation.solution_range,
+            operation.differentiated is not None,
+            judge=_judge(_evaluate.Judge, operation.differentiated, operation.judged_order),
+            order=operation.judged_order,
+            output_parameters=operation.output_parameters,
         )
     elif isinstance(operation, Solve):
         is_minimum = isinstance(operation.problem, Minimum)
         kernel = _minimum_kernel(operation) if is_minimum else _system_or_scalar(operation)
         outputs = operation.kernel_output_shapes
-    elif isinstance(operation, Factorise):
+    elif isinstance(operation, (Factorise, SecondOrderFactors)):
         kernel = _factorise(operation)
     elif isinstance(operation, StatusOf):
         kernel = _status_of.StatusOf()
@@ -129,6 +135,14 @@ def _build(operation: Operation) -> Any:
         _grain(operation),
         has_derivatives=isinstance(operation, Solve),
     )
+
+
+def _judge(kind: Any, problem: Any, order: int) -> Any:
+    """Who decides on derivatives of a problem's answer that are in doubt; None where there is no order."""
+    if order == 0:
+        return None
+    other, ends = restarted(problem)
+    return kind(ends, lambda: kernel_of(Solve(other, order, start_given=True)))
 
 
 def _grain(operation: Operation) -> int:
@@ -209,13 +223,18 @@ def _common_arguments(operation: Solve) -> dict[str, Any]:
     }
 
 
-def _factorise(operation: Factorise) -> Any:
-    equations = operation.equations
+def _factorise(operation: Factorise | SecondOrderFactors) -> Any:
+    equations, key = operation.equations, operation.problem.equation_key
+    order = 2 if isinstance(operation, SecondOrderFactors) else 1
     return _linear_solve.Factorise(
-        entries=compiled(f"{operation.problem.equation_key}/jacobian", equations.jacobian_bundle),
+        entries=compiled(f"{key}/linear", equations.linear_bundle),
+        second_errors=compiled(f"{key}/second_errors", equations.second_error_bundle) if order == 2 else None,
         pattern=equations.jacobian_pattern,
+        parameter_pattern=equations.parameter_pattern,
         n=equations.n,
+        n_params=len(operation.problem.parameter_symbols),
         bandwidths=equations.bandwidths,
+        judge=_judge(_linear_solve.Judge, operation.problem, order),
     )
 
 

@@ -37,6 +37,7 @@ class Tape:
         self._arguments: dict[sp.Symbol, tuple[sp.Symbol, ...]] = {}
         self._partials: dict[tuple[sp.Symbol, sp.Symbol], sp.Expr] = {}
         self._known: dict[sp.Basic, sp.Expr] = {}
+        self._constants: set[sp.Symbol] = set()
 
     def add(self, expression: sp.Expr) -> sp.Expr:
         """Write an expression on the tape; returns the Symbol or number that stands for it.
@@ -73,6 +74,15 @@ class Tape:
             symbol = self._symbols[expression] = sp.Symbol(f"_{len(self.definitions)}", real=True)
             self.definitions[symbol] = expression
             self._arguments[symbol] = tuple(sorted(expression.free_symbols, key=_name))
+        return symbol
+
+    def constant(self, expression: sp.Expr) -> sp.Expr:
+        """Write an expression as a value of its own, which is a constant to all derivatives."""
+        value = self.add(expression)
+        symbol = sp.Symbol(f"_{len(self.definitions)}", real=True)
+        self.definitions[symbol] = value
+        self._arguments[symbol] = tuple(sorted(value.free_symbols, key=_name))
+        self._constants.add(symbol)
         return symbol
 
     def partial(self, symbol: sp.Symbol, argument: sp.Symbol) -> sp.Expr:
@@ -125,7 +135,7 @@ class Tape:
             if symbol not in terms or symbol not in active:
                 continue
             totals[symbol] = total = self.add(sp.Add(*terms[symbol]))
-            if symbol in self.definitions and total != 0:
+            if symbol in self.definitions and symbol not in self._constants and total != 0:
                 for argument in self._arguments[symbol]:
                     partial = self.partial(symbol, argument) if argument in active else sp.S.Zero
                     if partial != 0:
@@ -146,7 +156,7 @@ class Tape:
         """
         directional: dict[sp.Expr, sp.Expr] = dict(tangents)
         for symbol in self.dependencies([v for v in values if isinstance(v, sp.Symbol)]):
-            if symbol in self.definitions:
+            if symbol in self.definitions and symbol not in self._constants:
                 parts = [
                     self.partial(symbol, argument) * directional[argument]
                     for argument in self._arguments[symbol]
@@ -159,7 +169,7 @@ class Tape:
         """Those of some Symbols, each after its arguments, that depend on inputs. Others need no derivative."""
         active = set(inputs)
         for symbol in order:
-            if not active.isdisjoint(self._arguments.get(symbol, ())):
+            if symbol not in self._constants and not active.isdisjoint(self._arguments.get(symbol, ())):
                 active.add(symbol)
         return active
 
