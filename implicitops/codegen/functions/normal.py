@@ -49,13 +49,9 @@ def _hazard(z: Any) -> Any:
 
 
 def _excess(order: Any, z: Any) -> Any:
-    def repeated_integral(n: int) -> Any:
-        def weighted(t: Any) -> Any:
-            return t**n / mpmath.factorial(n) * mpmath.exp(t * z - t * t / 2)
-
-        return mpmath.quad(weighted, [0, 1 / (1 + abs(z)), 4 / (1 + abs(z)), 1, 3, 8, 20])
-
-    return repeated_integral(int(order)) / repeated_integral(int(order) - 1)
+    """Quotient of the integrals of t**n/n! exp(z t - t**2/2), which are parabolic cylinder functions (DLMF 12.5.1)."""
+    half = mpmath.mpf(1) / 2
+    return mpmath.pcfu(int(order) + half, -z) / mpmath.pcfu(int(order) - half, -z)
 
 
 def _ndtri(p: Any) -> Any:
