@@ -9,6 +9,7 @@ cdef extern from *:
     #include "bessel_order.h"
     #include "beta.h"
     #include "incomplete_gamma.h"
+    #include "polygamma_difference.h"
     #include "zeta.h"
 
     /* log x - psi(a) */
@@ -36,12 +37,17 @@ cdef extern from *:
     #define IOP_ZETA(n) static double iop_zeta_##n(double s) { return iop_jet_derivative(iop_zeta_jet(s), n); }
     IOP_ZETA(0) IOP_ZETA(1) IOP_ZETA(2) IOP_ZETA(3)
 
+    #define IOP_DIFFERENCE(n) \\
+        static double iop_polygamma_difference_##n(double x, double h) { return iop_polygamma_difference(n, x, h); }
+    IOP_DIFFERENCE(0) IOP_DIFFERENCE(1) IOP_DIFFERENCE(2) IOP_DIFFERENCE(3)
+
     typedef struct { const char *name; uintptr_t address; } iop_named;
     #define IOP_NAMED(name) {#name, (uintptr_t) iop_##name}
     #define IOP_NAMED_ALL(name) IOP_NAMED(name##_0), IOP_NAMED(name##_1), IOP_NAMED(name##_2), IOP_NAMED(name##_3)
     static const iop_named iop_special[] = {
         IOP_NAMED(gamma_density), IOP_NAMED(gamma_integrand), IOP_NAMED(log_less_psi),
-        IOP_NAMED(beta), IOP_NAMED(binomial), IOP_NAMED(poch),
+        IOP_NAMED(beta), IOP_NAMED(binomial), IOP_NAMED(poch), IOP_NAMED(beta_mixed), IOP_NAMED(gamma_quotient_curvature),
+        IOP_NAMED_ALL(polygamma_difference),
         IOP_NAMED_ALL(gammainc), IOP_NAMED_ALL(lowergamma), IOP_NAMED_ALL(uppergamma), IOP_NAMED_ALL(besselj), IOP_NAMED_ALL(bessely), IOP_NAMED_ALL(besseli),
         IOP_NAMED_ALL(besselk), IOP_NAMED_ALL(zeta), {NULL, 0}};
     """

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import sympy as sp
 
 from implicitops.codegen.functions.bessel import besselj_by_order, bessely_by_order
+from implicitops.codegen.functions.beta import gamma_quotient_curvature
 from implicitops.codegen.functions.gamma import zeta_derivative
 from implicitops.codegen.functions.incomplete_gamma import gammainc_by_shape, lowergamma_by_shape, uppergamma_by_shape
 from implicitops.symbolic.tape import Tape
@@ -33,7 +34,7 @@ ELEMENTARY, SPECIAL = 4, 128
 OSCILLATING = (
     *(sp.besselj, sp.bessely, besselj_by_order, bessely_by_order),
     *(sp.airyai, sp.airybi, sp.airyaiprime, sp.airybiprime),
-    *(sp.digamma, sp.polygamma, sp.zeta, zeta_derivative),
+    *(sp.digamma, sp.polygamma, sp.zeta, zeta_derivative, gamma_quotient_curvature),
     *(gammainc_by_shape, lowergamma_by_shape, uppergamma_by_shape),
 )
 OSCILLATING_UNITS = 64

@@ -84,6 +84,11 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "beta": Behaviour(_gamma_poles),
     "binomial": Behaviour(lambda n, k: _gamma_poles(n + 1)),
     "RisingFactorial": Behaviour(lambda x, k: _gamma_poles(x + k)),
+    **dict.fromkeys(("beta_slope", "beta_mixed"), Behaviour(_gamma_poles)),
+    "binomial_slope": Behaviour(lambda n, k: _gamma_poles(n + 1, n - k + 1)),
+    "rising_factorial_slope": Behaviour(lambda x, k: _gamma_poles(x, x + k)),
+    "gamma_quotient_curvature": Behaviour(lambda x, h: _gamma_poles(x, x + h)),
+    "polygamma_difference": Behaviour(lambda order, x, h: _gamma_poles(x, x + h)),
 }
 
 

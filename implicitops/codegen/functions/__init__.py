@@ -12,6 +12,7 @@ import sympy as sp
 
 from implicitops.codegen.functions import (
     bessel,
+    beta,
     elementary,
     error,
     gamma,
@@ -39,6 +40,7 @@ FUNCTIONS: dict[type, Row] = {
         steps,
         error,
         gamma,
+        beta,
         incomplete_gamma,
         bessel,
         integrals,

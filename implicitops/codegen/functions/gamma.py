@@ -1,4 +1,4 @@
-"""The gamma function and what belongs to it: factorials, digamma, beta and zeta functions."""
+"""The gamma function and what belongs to it: factorial, digamma and zeta functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from implicitops.codegen.functions.row import (
     TOO_HIGH,
     Refusal,
     Row,
-    arguments,
     at,
     computed,
     derivative,
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 _WHOLE_ORDER = "The order of polygamma must be a whole number, such as polygamma(1, x)."
 
 
-def _digamma(printer: Printer, x: Value) -> Value:
-    """By reflection near the poles below 0, where SciPy's loses digits."""
+def digamma(printer: Printer, x: Value) -> Value:
+    """Digamma by reflection near the poles below 0, where SciPy's loses digits."""
     offset = x - printer.emitter.intrinsic("rint", x)
     near_pole = (x < -0.5) & (abs(offset) < 0.1)
     at_pole = near_pole & offset.equals(0.0)
@@ -45,42 +44,14 @@ def _digamma(printer: Printer, x: Value) -> Value:
 def _polygamma(printer: Printer, node: Any) -> Value:
     order = printer.resolved(node.args[0])
     if order.is_Integer and order == 0:
-        return _digamma(printer, printer.emit(node.args[1]))
+        return digamma(printer, printer.emit(node.args[1]))
     if not (order.is_Integer and order > 0):
         raise printer.unsupported(node, _WHOLE_ORDER)
     return polygamma(int(order), printer.emit(node.args[1]))
 
 
-def _quotient_of_gammas(own: str, general: str, printer: Printer, first: Value, second: Value) -> Value:
-    """SciPy's function of two arguments, except where its logarithms lose digits and our own has a value."""
-    better = printer.emitter.call(f"iop:{own}:dd", first, second)
-    return better.is_nan().where(printer.emitter.call(f"scipy:{general}:dd", first, second), better)
-
-
-def _beta(printer: Printer, node: Any) -> Value:
-    values = arguments(printer, node)
-    return _quotient_of_gammas("beta", "beta", printer, values[0], values[-1])
-
-
-def _binomial(printer: Printer, n: Value, k: Value) -> Value:
-    return _quotient_of_gammas("binomial", "binom", printer, n, k)
-
-
-def _beta_partial(position: int):  # type: ignore[no-untyped-def]
-    def partial(*args: sp.Expr) -> sp.Expr:
-        if len(args) == 1:  # beta(x) is beta(x, x)
-            return 2 * sp.beta(*args) * (sp.digamma(args[0]) - sp.digamma(2 * args[0]))
-        return sp.beta(*args) * (sp.digamma(args[position]) - sp.digamma(args[0] + args[1]))
-
-    return partial
-
-
 def _factorial(printer: Printer, x: Value) -> Value:
     return printer.call("tgamma", x + 1.0)
-
-
-def _rising_factorial(printer: Printer, x: Value, k: Value) -> Value:
-    return _quotient_of_gammas("poch", "poch", printer, x, k)
 
 
 def _harmonic(printer: Printer, node: Any) -> Value:
@@ -90,7 +61,7 @@ def _harmonic(printer: Printer, node: Any) -> Value:
     series = printer.emitter.real(0.0)
     for coefficient in reversed(_harmonic_coefficients()):
         series = printer.emitter.fma(series, x, coefficient)
-    return (abs(x) < 0.05).where(series * x, _digamma(printer, x + 1.0) + float(sp.EulerGamma))
+    return (abs(x) < 0.05).where(series * x, digamma(printer, x + 1.0) + float(sp.EulerGamma))
 
 
 @functools.cache
@@ -125,7 +96,7 @@ ROWS = (
     ),
     Row(
         sp.digamma,
-        computed(_digamma),
+        computed(digamma),
         None,
         mpmath.digamma,
         at(-2.5, -1 - 1e-8, -0.3, 1e-6, 0.5, 3.7, 1e10),
@@ -147,46 +118,12 @@ ROWS = (
         ),
     ),
     Row(
-        sp.beta,
-        _beta,
-        (_beta_partial(0), _beta_partial(1)),
-        mpmath.beta,
-        ((0.3, 1.7), (0.05, 2.5), (12.0, 40.0)),
-        rtol=(1e-13, 1e-12, 1e-11),
-        poles=(
-            (0.0, 1.5),
-            (1.5, 0.0),
-        ),
-    ),
-    Row(
         sp.factorial,
         computed(_factorial),
         (lambda n: sp.gamma(n + 1) * sp.digamma(n + 1),),
         mpmath.factorial,
         at(-2.5, -0.3, 1e-6, 0.5, 3.7, 169.0),
         poles=at(-1.0, -2.0),
-    ),
-    Row(
-        sp.binomial,
-        computed(_binomial),
-        (
-            lambda n, k: sp.binomial(n, k) * (sp.digamma(n + 1) - sp.digamma(n - k + 1)),
-            lambda n, k: sp.binomial(n, k) * (sp.digamma(n - k + 1) - sp.digamma(k + 1)),
-        ),
-        mpmath.binomial,
-        ((5.5, 2.0), (0.3, 0.1), (40.0, 12.5), (3.3, 4.6)),
-        rtol=(1e-13, 1e-12, 1e-11),
-    ),
-    Row(
-        sp.RisingFactorial,
-        computed(_rising_factorial),
-        (
-            lambda x, k: sp.RisingFactorial(x, k) * (sp.digamma(x + k) - sp.digamma(x)),
-            lambda x, k: sp.RisingFactorial(x, k) * sp.digamma(x + k),
-        ),
-        mpmath.rf,
-        ((5.5, 2.0), (0.3, 0.1), (40.0, 12.5), (3.3, -1.6)),
-        rtol=(1e-13, 1e-12, 1e-11),
     ),
     Row(
         sp.harmonic,
