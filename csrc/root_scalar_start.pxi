@@ -111,6 +111,8 @@ cdef struct Descent:
     double kept[IOP_ROW]      # share of the distance to a bound that a step beyond it leaves
     double halfway[IOP_ROW]   # |F| after half of all steps
     bint trying[IOP_ROW]
+    bint to_zero[IOP_ROW]     # x = 0 is tried next
+    bint at_zero[IOP_ROW]     # it is tried, or has been
 
 
 cdef inline bint accept(const iop_root_scalar *root, Workspace *w, Descent *d, int64_t i, bint first) noexcept nogil:
@@ -146,6 +148,7 @@ cdef inline bint refuse(Workspace *w, Descent *d, int64_t i) noexcept nogil:
     cdef double f = w.out[IOP_F * w.stride + i]
     d.reach[i] = 1
     d.kept[i] = 0.1
+    d.to_zero[i] = f != f and w.lanes.x[i] / d.base[i] <= 0
     d.fraction[i] = fmin(d.fraction[i] * (0.5 if f == f else 0.25), 1.0)
     if d.fraction[i] >= 1e-9:
         return True
@@ -155,9 +158,16 @@ cdef inline bint refuse(Workspace *w, Descent *d, int64_t i) noexcept nogil:
 
 
 cdef inline void advance(Workspace *w, Descent *d, int64_t i) noexcept nogil:
-    """Moves to the end of the step, or towards the bound beyond which it leads: ever closer, if that goes on."""
+    """Moves to the end of the step, or towards the bound beyond which it leads: ever closer, if that goes on.
+
+    0 is tried once where F is undefined beyond it, as a logarithm is, and where the steps towards it have not ended: if F
+    changes its sign there, the bracket is bisected by exponents, which a root near 0 needs.
+    """
     cdef double x = d.base[i] + d.fraction[i] * d.newton[i], kept = d.kept[i]
     x = fmin(fmax(x, -DBL_MAX), DBL_MAX)
+    if d.to_zero[i] and not d.at_zero[i] and w.lower[i] < 0 < w.upper[i]:
+        x = 0
+        d.at_zero[i] = True
     d.kept[i] = fmax(kept * kept, 1e-32)
     if x <= w.lower[i]:
         x = w.lower[i] + kept * (d.base[i] - w.lower[i])
@@ -207,12 +217,14 @@ cdef void start_from_guess(const iop_root_scalar *root, Workspace *w, int64_t n)
         d.f[i] = INFINITY
         d.newton[i] = d.fraction[i] = d.reach[i] = 1
         d.kept[i] = 0.1
+        d.to_zero[i] = d.at_zero[i] = False
     for k in range(root.max_steps):
         evaluate(&root.residual, w, n, s.x)
         remaining = 0
         if k == root.max_steps // 2:
             for i in range(n):
                 d.halfway[i] = fabs(d.f[i])
+                d.to_zero[i] = d.newton[i] / d.base[i] < 0
         for i in range(n):
             if d.trying[i]:
                 s.iterations[i] += 1

@@ -109,3 +109,33 @@ def test_guess_at_a_pole_or_at_the_root():
 def test_guess_of_the_update_of_an_accelerated_fixed_point_may_be_given():
     problem = iop.FixedPoint(sp.cos(a * x), x, [a], guess=0, method="anderson")
     assert problem.solve(1.0, guess=0.7).value == pytest.approx(0.7390851332151607, rel=1e-15)
+
+
+LOGARITHMS = np.linspace(-700, 700, 2001)
+INVERTED = {
+    "log": (sp.log(x), LOGARITHMS, np.exp),
+    "exp": (sp.exp(x), np.exp(LOGARITHMS[LOGARITHMS != 0]), np.log),
+    **{
+        str(p): (x**p, np.exp(min(float(p), 1) * LOGARITHMS), lambda a, p=p: a ** (1 / float(p)))
+        for p in (sp.Rational(1, 10), sp.Rational(1, 2), sp.Rational(3, 2), sp.Integer(3))
+    },
+}
+
+
+@pytest.mark.parametrize("kind", INVERTED)
+def test_inverse_function_is_found_from_1_over_hundreds_of_magnitudes(kind):
+    function, values, inverse = INVERTED[kind]
+    values = np.asarray(values, dtype=float)
+    solution = iop.Root(function - a, x, [a], guess=1).solve(values, derivatives=1)
+    # of the power 1/10 the exact inverse magnifies the rounding of a tenfold
+    assert np.all(is_close(solution.value, inverse(values), 1e-12))
+
+
+@pytest.mark.parametrize("power", [sp.Integer(-1), sp.Rational(-1, 2)])
+def test_root_that_is_found_beyond_a_pole_is_right(power):
+    values = np.exp(LOGARITHMS * float(-power))
+    solution = iop.Root(x**power - a, x, [a], guess=1).solve(values, throw=False)
+    found = solution.status == Status.CONVERGED
+    assert found.sum() > 1000
+    assert np.all(is_close(solution.value[found], values[found] ** float(1 / power), 1e-13))
+    assert np.all(np.isnan(solution.value[~found]))
