@@ -95,5 +95,5 @@ docs: env
 clean:
 	rm -rf .venv .venv-modern build dist docs/_build docs/api/generated implicitops.egg-info implicitops/include
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -f implicitops/*/*.so
+	find implicitops -name '*.so' -delete
 	find implicitops tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ SOURCES = "csrc"
 KERNELS = sorted(path.stem for path in (ROOT / SOURCES).glob("*.pyx"))
 HEADERS = sorted(path for pattern in ("*.h", "*.pxd", "*.pxi") for path in (ROOT / SOURCES).glob(pattern))
 # The package of a kernel, where it is not implicitops.kernels.
-PACKAGES = {"special": "codegen"}
+PACKAGES = {"special": "codegen", "ode_methods": "problems"}
 # Where Cython looks for `cimport`: csrc/X.pxd lies here under its kernel's name, implicitops/kernels/_X.pxd.
 DECLARATIONS = "build/declarations"
 

@@ -13,6 +13,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,11 @@ typedef struct {
     const int32_t *parameter_rows, *parameter_columns;
 } iop_map;
 
+/* How steps are taken: by the pair, by Rodas5P, or by either where it is better. */
+typedef enum { IOP_ODE_AUTO, IOP_ODE_EXPLICIT, IOP_ODE_RODAS5P } iop_ode_method;
+
+typedef struct iop_pair iop_pair;
+
 typedef struct {
     iop_map rhs;
     iop_callback directional; /* (t, y, q, kt, k) -> derivative of the entries of f_y and f_p along (kt, k) */
@@ -47,13 +53,33 @@ typedef struct {
     const iop_map *outputs;   /* NULL: the states themselves */
     iop_matrix_shape shape;
     int64_t n, p, n_regimes, n_events, n_switches, n_periodic, n_surfaces, n_guards, n_breakpoints, n_outputs;
-    int64_t order, max_steps, method;
+    int64_t order, max_steps;
     double rtol, max_step;
     const double *atol;
+    iop_ode_method method;
+    const iop_pair *pair;     /* the explicit method, or that of auto */
 } iop_ode;
 
-/* Methods, in the order of their names in kernels/ode.py. */
-enum { IOP_ODE_AUTO = 0, IOP_ODE_TSIT5 = 1, IOP_ODE_DOP853 = 2, IOP_ODE_RODAS5P = 3 };
+/* A member of iop_ode that Python sets by its name. */
+typedef struct {
+    const char *name;
+    size_t offset;
+} iop_ode_member;
+
+#define IOP_ODE_MEMBER(member) {#member, offsetof(iop_ode, member)}
+
+static const iop_ode_member iop_ode_functions[] = {
+    IOP_ODE_MEMBER(directional), IOP_ODE_MEMBER(variational), IOP_ODE_MEMBER(third),    IOP_ODE_MEMBER(moments),
+    IOP_ODE_MEMBER(breakpoints), IOP_ODE_MEMBER(regimes),     IOP_ODE_MEMBER(surfaces), {NULL, 0},
+};
+/* Those of type int64_t. */
+static const iop_ode_member iop_ode_integers[] = {
+    IOP_ODE_MEMBER(p),        IOP_ODE_MEMBER(n_switches),    IOP_ODE_MEMBER(n_periodic), IOP_ODE_MEMBER(n_surfaces),
+    IOP_ODE_MEMBER(n_guards), IOP_ODE_MEMBER(n_breakpoints), IOP_ODE_MEMBER(order),      IOP_ODE_MEMBER(max_steps),
+    {NULL, 0},
+};
+/* Those of type double. */
+static const iop_ode_member iop_ode_reals[] = {IOP_ODE_MEMBER(rtol), IOP_ODE_MEMBER(max_step), {NULL, 0}};
 
 /* Counters of one solve. */
 typedef struct {

@@ -48,13 +48,13 @@ static int iop_record_step(iop_stepper *m, double h) {
     double *step = trajectory->steps + trajectory->n_steps++ * trajectory->row;
     step[0] = m->t;
     step[1] = h;
-    step[2] = m->is_stiff ? 2 : m->pair == &iop_dop853;
+    step[2] = (double)m->is_stiff;
     memcpy(step + 3, m->z, n * sizeof(double));
     if (m->is_stiff) {
         memcpy(step + 3 + n, m->z_new, n * sizeof(double));
         memcpy(step + 3 + 2 * n, m->dense + n, 3 * n * sizeof(double));
     } else {
-        memcpy(step + 3 + n, m->pair == &iop_dop853 ? m->dense : m->stages, 7 * n * sizeof(double));
+        memcpy(step + 3 + n, iop_explicit_kept(m), m->pair->n_kept * n * sizeof(double));
     }
     return 0;
 }
@@ -67,10 +67,10 @@ static void iop_read_states(iop_adjoint *a, double t, double *y) {
     while (a->cursor < a->last && t > trajectory->steps[(a->cursor + 1) * row]) a->cursor++;
     const double *step = trajectory->steps + a->cursor * row, *z = step + 3, *rest = z + n;
     const double x = fmin(fmax((t - step[0]) / step[1], 0), 1);
-    if (step[2] == 2)
+    if (step[2] != 0)
         iop_rodas_interpolate(n, n, x, z, rest, rest + n, y);
     else
-        iop_explicit_interpolate(step[2] == 1 ? &iop_dop853 : &iop_tsit5, n, n, step[1], x, z, rest, rest, y);
+        a->forward->stepper.pair->interpolate(n, n, step[1], x, z, rest, y);
 }
 
 /* result += J^T x for the entries of J. */

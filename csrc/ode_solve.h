@@ -140,7 +140,7 @@ static int64_t iop_failed_state(const iop_ode_work *w, int status) {
         return largest;
     }
     if (status != IOP_UNDEFINED) return -1;
-    for (int64_t stage = 0; stage < (m->is_stiff ? 8 : m->pair->stages); stage++) {
+    for (int64_t stage = 0; stage < (m->is_stiff ? IOP_RODAS_STAGES : m->pair->stages); stage++) {
         const int64_t state = iop_first_undefined(m->stages + stage * size, n);
         if (state >= 0) return state;
     }

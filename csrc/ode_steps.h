@@ -13,7 +13,7 @@
 /* First step of Hairer, Norsett and Wanner (Solving Ordinary Differential Equations I, section II.4). */
 static double iop_first_step(iop_stepper *m, double stop) {
     iop_flow *flow = m->flow;
-    const double order = m->is_stiff ? 5 : m->pair->order, span = stop - m->t;
+    const double order = iop_order(m), span = stop - m->t;
     const double d0 = flow->norm(flow, m->z, m->z, m->z), d1 = flow->norm(flow, m->stages, m->z, m->z);
     double h = d0 < 1e-5 || d1 < 1e-5 || !(d1 <= DBL_MAX) || !(d0 <= DBL_MAX) ? 1e-6 : 0.01 * d0 / d1;
     if (h > span) h = span;
@@ -49,7 +49,7 @@ static int iop_longer_step_holds(iop_stepper *m, double stop) {
     const double h = fmin(8 * m->h, stop - m->t);
     if (h < 4 * m->h) return 0;
     m->flow->linearise(m->flow, m->t, m->z, m->dense);
-    return iop_rodas_step(&m->combinations, m->flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work) <= 1;
+    return iop_rodas_step(&m->rodas, m->flow, m->t, h, m->z, m->dense, m->z_new, m->stages, m->work) <= 1;
 }
 
 /* Error control of sensitivities can hold explicit steps well below the stability bound of a stiff problem, where nothing
@@ -111,7 +111,7 @@ static iop_status iop_why_too_short(const iop_stepper *m, double start_scale, do
 
 /* Step size after a step with a given error norm. */
 static double iop_next_step(iop_stepper *m, double h, double error, int accepted, int after_rejection) {
-    const double order = m->is_stiff ? 5 : m->pair->order, beta = 0.4 / order, alpha = 1 / order - 0.75 * beta;
+    const double order = iop_order(m), beta = 0.4 / order, alpha = 1 / order - 0.75 * beta;
     if (!(error <= DBL_MAX)) return 0.1 * h;
     if (!accepted) return h * fmax(0.2, 0.9 * pow(error, -1 / order));
     double factor = error > 0 ? 0.9 * pow(error, -alpha) * pow(m->previous, beta) : 6;

@@ -12,7 +12,7 @@ typedef struct {
 
 /* The accepted steps of an integration of the states alone, each with what its interpolant needs, and all moments. */
 typedef struct {
-    double *steps; /* of `row` doubles: t, h, kind of interpolant (0, 1: the pairs, 2: Rodas5P), y, at most eight vectors */
+    double *steps; /* of `row` doubles: t, h, whether it is by Rodas5P, y, iop_dense_rows() more */
     int64_t n_steps, capacity, row;
     iop_passage *passages; /* the start, then all that happened on the way */
     double *kept;          /* a row for each: the regimes before it and whether they followed, the states before and after */

@@ -13,6 +13,9 @@
 
 #include "runge_kutta.h"
 
+/* Its order, its stages, and the vectors of z that its interpolant works from: the rate or z at the end, and three more. */
+enum { IOP_RODAS_ORDER = 5, IOP_RODAS_STAGES = 8, IOP_RODAS_KEPT = 4 };
+
 static const double iop_rodas_gamma = 0.21193756319429014;
 static const double iop_rodas_nodes[8] = {0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716,
                                           0.4288403609558664, 1, 1, 1};
@@ -49,29 +52,34 @@ static const double iop_rodas_dense[3][8] = {
      -59.78993625266729, -0.15582684282751913, 4.883087185713722},
 };
 
-static void iop_set_rodas(iop_combinations *c, int64_t size) {
-    for (int64_t s = 0; s < 8; s++) {
-        iop_set_combination(&c->rodas_state[s], iop_rodas_a[s], s, size);
-        iop_set_combination(&c->rodas_rate[s], iop_rodas_c[s], s, size);
+/* All combinations of increments that it needs, for vectors of one size. */
+typedef struct {
+    iop_combination state[IOP_RODAS_STAGES], rate[IOP_RODAS_STAGES], dense[3];
+} iop_rodas_combinations;
+
+static void iop_set_rodas(iop_rodas_combinations *c, int64_t size) {
+    for (int64_t s = 0; s < IOP_RODAS_STAGES; s++) {
+        iop_set_combination(&c->state[s], iop_rodas_a[s], s, size);
+        iop_set_combination(&c->rate[s], iop_rodas_c[s], s, size);
     }
-    for (int64_t m = 0; m < 3; m++) iop_set_combination(&c->rodas_dense[m], iop_rodas_dense[m], 8, size);
+    for (int64_t m = 0; m < 3; m++) iop_set_combination(&c->dense[m], iop_rodas_dense[m], IOP_RODAS_STAGES, size);
 }
 
 /* Tries a step from z to z_new with the Jacobian kept by flow->linearise() at (t, z) and the derivative there in `rate`.
  * `u` receives the eight increments; `work` holds one z.  Returns the norm of the error, infinite where a stage is not
  * defined or the matrix is singular. */
-static double iop_rodas_step(const iop_combinations *c, iop_flow *flow, double t, double h, const double *z,
+static double iop_rodas_step(const iop_rodas_combinations *c, iop_flow *flow, double t, double h, const double *z,
                              const double *rate, double *z_new, double *u, double *work) {
     const int64_t size = flow->size;
     if (flow->factorise(flow, 1 / (iop_rodas_gamma * h))) return INFINITY;
-    for (int64_t s = 0; s < 8; s++) {
+    for (int64_t s = 0; s < IOP_RODAS_STAGES; s++) {
         double *increment = u + s * size;
         if (s == 0) {
             memcpy(increment, rate, size * sizeof(double));
         } else {
-            iop_combine(&c->rodas_state[s], size, 1, u, z, work);
+            iop_combine(&c->state[s], size, 1, u, z, work);
             flow->evaluate(flow, t + iop_rodas_nodes[s] * h, work, increment);
-            iop_combine(&c->rodas_rate[s], size, 1 / h, u, increment, increment);
+            iop_combine(&c->rate[s], size, 1 / h, u, increment, increment);
         }
         flow->solve(flow, iop_rodas_time[s] * h, increment);
         if (!iop_finite(increment, flow->primary)) return INFINITY;
@@ -82,8 +90,8 @@ static double iop_rodas_step(const iop_combinations *c, iop_flow *flow, double t
 }
 
 /* Coefficients of the interpolant over an accepted step: three rows of z. */
-static void iop_rodas_prepare(const iop_combinations *c, int64_t size, const double *u, double *dense) {
-    for (int64_t m = 0; m < 3; m++) iop_combine(&c->rodas_dense[m], size, 1, u, NULL, dense + m * size);
+static void iop_rodas_prepare(const iop_rodas_combinations *c, int64_t size, const double *u, double *dense) {
+    for (int64_t m = 0; m < 3; m++) iop_combine(&c->dense[m], size, 1, u, NULL, dense + m * size);
 }
 
 /* result = the first `count` components of z(t + x h) for 0 <= x <= 1. */

@@ -1,27 +1,40 @@
 /* One step of an explicit Runge-Kutta pair, its error, its interpolant, and whether it meets a stiff system.
  *
- * The coefficients and their sources are in runge_kutta_tableaus.h.
+ * What tells the pairs apart, coefficients and functions, is in the table of runge_kutta_tableaus.h.
  */
 #ifndef IMPLICITOPS_RUNGE_KUTTA_H
 #define IMPLICITOPS_RUNGE_KUTTA_H
 
 #include "ode.h"
-#include "runge_kutta_tableaus.h"
 
-typedef struct {
-    int64_t stages;       /* the last of them is evaluated at the solution */
-    int64_t dense_stages; /* more of them for the interpolant */
-    int64_t row;          /* length of a row of weights */
-    double order;         /* of the error estimate, plus one */
-    double stability;     /* length of the stability region along the negative real axis */
-    const double *nodes, *weights;
-} iop_pair;
+/* Limits of all pairs: stages with those of the interpolant, estimates of the error, combinations that an interpolant is
+ * prepared from.  A pair that needs more of them does not compile. */
+enum { IOP_MOST_STAGES = 16, IOP_MOST_ERRORS = 2, IOP_MOST_PREPARED = 4 };
 
-static const iop_pair iop_tsit5 = {7, 0, 7, 5, 3.3, iop_tsit5_nodes, iop_tsit5_weights[0]};
-static const iop_pair iop_dop853 = {13, 3, 16, 8, 6.1, iop_dop853_nodes, iop_dop853_weights[0]};
+typedef struct iop_combinations iop_combinations;
 
-/* Stages that memory is laid out for. */
-enum { IOP_MOST_STAGES = 16 };
+struct iop_pair {
+    const char *name;      /* by which a statement asks for it */
+    int64_t order;         /* of the solution; step control takes the error of a step to be of this order in h */
+    int64_t stages;        /* the last of them is evaluated at the solution */
+    int64_t all_stages;    /* with those for the interpolant alone; length of a row of weights */
+    int64_t n_errors;      /* estimates of the error */
+    int64_t n_prepared;    /* combinations of all stages that the interpolant is prepared from */
+    int64_t n_kept;        /* vectors of z that the interpolant works from */
+    double stability;      /* length of the stability region along the negative real axis */
+    const double *nodes;   /* (all_stages) */
+    const double *weights; /* (all_stages, all_stages) */
+    const double *errors[IOP_MOST_ERRORS]; /* weights of the stages in each estimate */
+    const double *prepared;                /* (n_prepared, all_stages) */
+    /* The error of a step from the norms of several estimates; NULL: there is one. */
+    double (*error)(const double *norms);
+    /* Writes the n_kept vectors that the interpolant over an accepted step works from; NULL: it works from the stages. */
+    void (*prepare)(const iop_pair *pair, const iop_combinations *c, iop_flow *flow, double t, double h, const double *z,
+                    const double *z_new, double *k, double *work, double *dense);
+    /* result = the first `count` components of z(t + x h) for 0 <= x <= 1. */
+    void (*interpolate)(int64_t size, int64_t count, double h, double x, const double *z, const double *kept,
+                        double *result);
+};
 
 /* Four doubles that the compiler keeps in a vector register, and from memory of any alignment. */
 typedef double iop_four __attribute__((vector_size(32)));
@@ -82,22 +95,17 @@ static void iop_combine(const iop_combination *c, int64_t size, double h, const 
     }
 }
 
-/* All combinations of stages that a pair and Rodas5P need, for vectors of one size. */
-typedef struct {
-    iop_combination stages[IOP_MOST_STAGES], errors[2], interpolant[4];
-    iop_combination rodas_state[8], rodas_rate[8], rodas_dense[3];
-} iop_combinations;
+/* All combinations of stages that a pair needs, for vectors of one size. */
+struct iop_combinations {
+    iop_combination stages[IOP_MOST_STAGES], errors[IOP_MOST_ERRORS], prepared[IOP_MOST_PREPARED];
+};
 
 static void iop_set_pair(iop_combinations *c, const iop_pair *pair, int64_t size) {
-    for (int64_t s = 0; s < pair->stages + pair->dense_stages; s++)
-        iop_set_combination(&c->stages[s], pair->weights + s * pair->row, s, size);
-    if (pair->stages == 7) {
-        iop_set_combination(&c->errors[0], iop_tsit5_error, 7, size);
-        return;
-    }
-    iop_set_combination(&c->errors[0], iop_dop853_error5, 13, size);
-    iop_set_combination(&c->errors[1], iop_dop853_error3, 13, size);
-    for (int64_t m = 0; m < 4; m++) iop_set_combination(&c->interpolant[m], iop_dop853_interpolant[m], 16, size);
+    for (int64_t s = 0; s < pair->all_stages; s++)
+        iop_set_combination(&c->stages[s], pair->weights + s * pair->all_stages, s, size);
+    for (int64_t e = 0; e < pair->n_errors; e++) iop_set_combination(&c->errors[e], pair->errors[e], pair->stages, size);
+    for (int64_t m = 0; m < pair->n_prepared; m++)
+        iop_set_combination(&c->prepared[m], pair->prepared + m * pair->all_stages, pair->all_stages, size);
 }
 
 static void iop_stage(const iop_pair *pair, const iop_combinations *c, iop_flow *flow, int64_t s, double t, double h,
@@ -120,56 +128,13 @@ static double iop_explicit_step(const iop_pair *pair, const iop_combinations *c,
     const double distance = iop_scaled_length(flow, work, z_new);
     for (int64_t i = 0; i < flow->primary; i++) work[i] = k[last * size + i] - k[(last - 1) * size + i];
     *stiffness = distance > 0 ? h * iop_scaled_length(flow, work, z_new) / distance : 0;
-    if (pair == &iop_tsit5) {
-        iop_combine(&c->errors[0], size, h, k, NULL, work);
-        return flow->norm(flow, work, z, z_new);
+    double norms[IOP_MOST_ERRORS];
+    for (int64_t e = 0; e < pair->n_errors; e++) {
+        iop_combine(&c->errors[e], size, h, k, NULL, work);
+        norms[e] = flow->norm(flow, work, z, z_new);
+        if (!(norms[e] <= DBL_MAX)) return INFINITY;
     }
-    iop_combine(&c->errors[0], size, h, k, NULL, work);
-    const double fifth = flow->norm(flow, work, z, z_new);
-    iop_combine(&c->errors[1], size, h, k, NULL, work);
-    const double third = flow->norm(flow, work, z, z_new);
-    if (!(third <= DBL_MAX)) return INFINITY;
-    /* fifth^2 / sqrt(fifth^2 + (third / 10)^2), without squares that leave the range of doubles. */
-    return fifth == 0 ? 0 : fifth * (fifth / hypot(fifth, 0.1 * third));
-}
-
-/* Coefficients of the interpolant over an accepted step, from which iop_explicit_interpolate() works: seven rows of z for
- * DOP853; Tsit5 needs nothing but its stages. */
-static void iop_explicit_dense(const iop_pair *pair, const iop_combinations *c, iop_flow *flow, double t, double h,
-                               const double *z, const double *z_new, double *k, double *work, double *dense) {
-    const int64_t size = flow->size;
-    if (pair == &iop_tsit5) return;
-    for (int64_t s = pair->stages; s < pair->stages + pair->dense_stages; s++) iop_stage(pair, c, flow, s, t, h, z, work, k);
-    const double *restrict first = k, *restrict last = k + 12 * size;
-    for (int64_t i = 0; i < size; i++) {
-        const double difference = z_new[i] - z[i];
-        dense[i] = difference;
-        dense[size + i] = h * first[i] - difference;
-        dense[2 * size + i] = 2 * difference - h * (last[i] + first[i]);
-    }
-    for (int64_t m = 0; m < 4; m++) iop_combine(&c->interpolant[m], size, h, k, NULL, dense + (3 + m) * size);
-}
-
-/* result = the first `count` components of z(t + x h) for 0 <= x <= 1. */
-static void iop_explicit_interpolate(const iop_pair *pair, int64_t size, int64_t count, double h, double x,
-                                     const double *z, const double *k, const double *dense, double *result) {
-    if (pair == &iop_tsit5) {
-        double weights[7];
-        for (int64_t j = 0; j < 7; j++) {
-            const double *c = iop_tsit5_interpolant[j];
-            weights[j] = x * (c[0] + x * (c[1] + x * (c[2] + x * c[3])));
-        }
-        iop_combination now;
-        iop_set_combination(&now, weights, 7, size);
-        iop_combine(&now, count, h, k, z, result);
-        return;
-    }
-    const double y = 1 - x;
-    for (int64_t i = 0; i < count; i++) {
-        const double *d = dense + i;
-        result[i] = z[i] + x * (d[0] + y * (d[size] + x * (d[2 * size] + y * (d[3 * size]
-                    + x * (d[4 * size] + y * (d[5 * size] + x * d[6 * size]))))));
-    }
+    return pair->error == NULL ? norms[0] : pair->error(norms);
 }
 
 #endif

@@ -1,5 +1,8 @@
-/* Coefficients of the two explicit Runge-Kutta pairs. Stages are evaluated at t + nodes h; the last row of the weights is
- * the solution, whose derivative is the first stage of the next step ("first same as last").
+/* Coefficients and interpolants of the explicit Runge-Kutta pairs, and at the end the table of all pairs.
+ *
+ * Stages are evaluated at t + nodes h; the last row of the weights is the solution, whose derivative is the first stage of
+ * the next step ("first same as last").  The node before the last is 1 too: the difference of the last two stages tells
+ * a stiff system.
  *
  * Tsit5: Ch. Tsitouras, Comput. Math. Appl. 62 (2011) 770, order 5(4) with its interpolant of order 4.
  * DOP853: E. Hairer, S. P. Norsett and G. Wanner, Solving Ordinary Differential Equations I (1993), section II.10 and its
@@ -7,6 +10,8 @@
  */
 #ifndef IMPLICITOPS_RUNGE_KUTTA_TABLEAUS_H
 #define IMPLICITOPS_RUNGE_KUTTA_TABLEAUS_H
+
+#include "runge_kutta.h"
 
 static const double iop_tsit5_nodes[7] = {0.0, 0.161, 0.327, 0.9, 0.9800255409045097, 1.0, 1.0};
 
@@ -36,6 +41,18 @@ static const double iop_tsit5_interpolant[7][4] = {
     {0.0, -27.896526289197286, 65.09189467479366, -34.87065786149661},
     {0.0, 1.5, -4.0, 2.5},
 };
+
+static void iop_tsit5_interpolate(int64_t size, int64_t count, double h, double x, const double *z, const double *k,
+                                  double *result) {
+    double weights[7];
+    for (int64_t j = 0; j < 7; j++) {
+        const double *c = iop_tsit5_interpolant[j];
+        weights[j] = x * (c[0] + x * (c[1] + x * (c[2] + x * c[3])));
+    }
+    iop_combination now;
+    iop_set_combination(&now, weights, 7, size);
+    iop_combine(&now, count, h, k, z, result);
+}
 
 static const double iop_dop853_nodes[16] = {0.0, 0.05260015195876773, 0.0789002279381516, 0.1183503419072274,
     0.2816496580927726, 0.3333333333333333, 0.25, 0.3076923076923077, 0.6512820512820513, 0.6,
@@ -100,5 +117,82 @@ static const double iop_dop853_interpolant[4][16] = {
      93.40532418362432, -37.45832313645163, 104.0996495089623, 29.8402934266605, -43.53345659001114,
      96.32455395918828, -39.17726167561544, -149.72683625798564},
 };
+
+/* fifth^2 / sqrt(fifth^2 + (third / 10)^2), without squares that leave the range of doubles. */
+static double iop_dop853_error(const double *norms) {
+    const double fifth = norms[0], third = norms[1];
+    return fifth == 0 ? 0 : fifth * (fifth / hypot(fifth, 0.1 * third));
+}
+
+static void iop_dop853_prepare(const iop_pair *pair, const iop_combinations *c, iop_flow *flow, double t, double h,
+                               const double *z, const double *z_new, double *k, double *work, double *dense) {
+    const int64_t size = flow->size;
+    for (int64_t s = pair->stages; s < pair->all_stages; s++) iop_stage(pair, c, flow, s, t, h, z, work, k);
+    const double *restrict first = k, *restrict last = k + (pair->stages - 1) * size;
+    for (int64_t i = 0; i < size; i++) {
+        const double difference = z_new[i] - z[i];
+        dense[i] = difference;
+        dense[size + i] = h * first[i] - difference;
+        dense[2 * size + i] = 2 * difference - h * (last[i] + first[i]);
+    }
+    for (int64_t m = 0; m < pair->n_prepared; m++)
+        iop_combine(&c->prepared[m], size, h, k, NULL, dense + (3 + m) * size);
+}
+
+static void iop_dop853_interpolate(int64_t size, int64_t count, double h, double x, const double *z, const double *dense,
+                                   double *result) {
+    (void)h;
+    const double y = 1 - x;
+    for (int64_t i = 0; i < count; i++) {
+        const double *d = dense + i;
+        result[i] = z[i] + x * (d[0] + y * (d[size] + x * (d[2 * size] + y * (d[3 * size]
+                    + x * (d[4 * size] + y * (d[5 * size] + x * d[6 * size]))))));
+    }
+}
+
+/* The number of rows of an array; an error of the compiler where they are more than a limit of runge_kutta.h. */
+#define IOP_ROWS(array) (sizeof(array) / sizeof(array)[0])
+#define IOP_AT_MOST(most, array) (IOP_ROWS(array) + 0 * sizeof(char[IOP_ROWS(array) <= (most) ? 1 : -1]))
+
+/* Every explicit pair there is: a new one is a new entry, and nothing else knows the pairs by name. */
+static const iop_pair iop_explicit_pairs[] = {
+    {
+        .name = "tsit5",
+        .order = 5,
+        .stability = 3.3,
+        .stages = 7,
+        .all_stages = IOP_AT_MOST(IOP_MOST_STAGES, iop_tsit5_nodes),
+        .nodes = iop_tsit5_nodes,
+        .weights = iop_tsit5_weights[0],
+        .n_errors = 1,
+        .errors = {iop_tsit5_error},
+        .n_kept = 7, /* the stages */
+        .interpolate = iop_tsit5_interpolate,
+    },
+    {
+        .name = "dop853",
+        .order = 8,
+        .stability = 6.1,
+        .stages = 13,
+        .all_stages = IOP_AT_MOST(IOP_MOST_STAGES, iop_dop853_nodes),
+        .nodes = iop_dop853_nodes,
+        .weights = iop_dop853_weights[0],
+        .n_errors = 2,
+        .errors = {iop_dop853_error5, iop_dop853_error3},
+        .error = iop_dop853_error,
+        .n_prepared = IOP_AT_MOST(IOP_MOST_PREPARED, iop_dop853_interpolant),
+        .prepared = iop_dop853_interpolant[0],
+        .n_kept = 7,
+        .prepare = iop_dop853_prepare,
+        .interpolate = iop_dop853_interpolate,
+    },
+};
+
+enum { IOP_N_PAIRS = IOP_ROWS(iop_explicit_pairs) };
+
+/* The pair of method auto: the one of order 8 needs fewer evaluations except where next to no accuracy is asked for. */
+static inline const iop_pair *iop_automatic_pair(double rtol) {
+    return rtol > 1e-4 ? &iop_explicit_pairs[0] : &iop_explicit_pairs[1];
+}
 
 #endif

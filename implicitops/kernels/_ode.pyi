@@ -1,5 +1,8 @@
 from typing import Any
 
+FUNCTIONS: frozenset[str]
+NUMBERS: frozenset[str]
+
 class Map:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 

@@ -14,9 +14,6 @@ from implicitops.kernels.bundles import compiled, sizes
 from implicitops.symbolic.ode import MapBundles, initial_value_of
 from implicitops.symbolic.switching import require_differentiable
 
-#: Names of the methods in the order of their codes in csrc/ode.h.
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
-
 #: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the
 #: entries of the Jacobian, which the processor does in vectors, and compile in less time.
 STRAIGHT = 64
@@ -49,33 +46,39 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
         require_differentiable(problem, max(order, 1))
     first = int(order >= 1 or adjoint)
     functions, key, options = initial_value_of(problem), problem.equation_key, problem.options
-    stops, has_surfaces = problem.breakpoints, bool(functions.surfaces.regimes)
+    switches, surfaces = functions.switching.switches, functions.surfaces
     kernel = _ode.InitialValueProblem(
         rhs=_map(functions.rhs, f"{key}/rhs", order, first),
         changes=[_map(change, f"{key}/change{k}", order, first) for k, change in enumerate(functions.changes)],
         outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order, first),
-        directional=compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
-        variational=_variational(functions.rhs, f"{key}/rhs/variational", order),
-        third=_third(functions.rhs, f"{key}/rhs/third", order),
-        moments=compiled(f"{key}/moments{max(order, first)}", lambda: functions.moments_bundle(max(order, first))),
-        breakpoints=compiled(f"{problem.key}/breakpoints", functions.breakpoints_bundle)
-        if problem.breakpoints
-        else None,
-        regimes=compiled(f"{key}/regimes", functions.regimes_bundle) if functions.switching.switches else None,
-        surfaces=compiled(f"{key}/surfaces", functions.surfaces_bundle) if has_surfaces else None,
+        functions={
+            "directional": compiled(f"{key}/rhs/directional", functions.rhs.directional_bundle) if first else None,
+            "variational": _variational(functions.rhs, f"{key}/rhs/variational", order),
+            "third": _third(functions.rhs, f"{key}/rhs/third", order),
+            "moments": compiled(
+                f"{key}/moments{max(order, first)}", lambda: functions.moments_bundle(max(order, first))
+            ),
+            "breakpoints": compiled(f"{problem.key}/breakpoints", functions.breakpoints_bundle)
+            if problem.breakpoints
+            else None,
+            "regimes": compiled(f"{key}/regimes", functions.regimes_bundle) if switches else None,
+            "surfaces": compiled(f"{key}/surfaces", functions.surfaces_bundle) if surfaces.regimes else None,
+        },
+        numbers={
+            "p": len(problem.parameter_symbols),
+            "n_switches": sum(switch.period is None for switch in switches),
+            "n_periodic": sum(switch.period is not None for switch in switches),
+            "n_surfaces": len(surfaces.regimes),
+            "n_guards": surfaces.n_guards,
+            "n_breakpoints": len(problem.breakpoints),
+            "order": order,
+            "max_steps": options.max_steps,
+            "rtol": options.rtol,
+            "max_step": math.inf if problem.max_step is None else problem.max_step,
+        },
+        method=options.method,
         bandwidths=functions.bandwidths,
-        n_params=len(problem.parameter_symbols),
-        n_switches=sum(switch.period is None for switch in functions.switching.switches),
-        n_periodic=sum(switch.period is not None for switch in functions.switching.switches),
-        n_surfaces=len(functions.surfaces.regimes),
-        n_guards=functions.surfaces.n_guards,
-        n_breakpoints=len(stops),
         atol=np.array(options.atol),
-        rtol=options.rtol,
-        max_step=math.inf if problem.max_step is None else problem.max_step,
-        max_steps=options.max_steps,
-        method=METHODS.index(options.method),
-        order=order,
         adjoint=adjoint,
     )
     outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes

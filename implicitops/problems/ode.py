@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from implicitops.problems._ode_methods import ORDERS
 from implicitops.problems.base import FREE, Options, Parameter, Problem, as_parameters
 from implicitops.problems.ode_scope import Scope, as_event_time
 from implicitops.problems.validation import (
@@ -18,7 +19,7 @@ from implicitops.problems.validation import (
 )
 from implicitops.status import ArgumentError, ProblemError
 
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
+METHODS = tuple(ORDERS)
 SENSITIVITIES = ("auto", "forward", "adjoint")
 
 #: Work of the adjoint method for each state and each parameter, in units of the forward method's for each sensitivity

@@ -8,10 +8,10 @@ from catalogue.ode_problems import case_named
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Sensitivities
+from implicitops.problems.ode import METHODS
 from implicitops.symbolic.ode import initial_value_of
 
 x, y, z, t, k, a, b, s = sp.symbols("x y z t k a b s")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 
 #: y' = t - k y with y(t0) = b and t0 = a k, whose solution depends on all of them.

@@ -6,10 +6,11 @@ import sympy as sp
 from catalogue.ode_problems import case_named, ode_catalogue
 
 import implicitops as iop
+from implicitops.problems.ode import METHODS
 
 CATALOGUE = ode_catalogue()
-EXPLICIT = ("tsit5", "dop853")
 IMPLICIT = ("rodas5p", "auto")
+EXPLICIT = tuple(method for method in METHODS if method not in IMPLICIT)
 RTOL = (1e-3, 1e-5, 1e-7, 1e-9, 1e-11)
 
 #: Errors of values and sensitivities in units of the tolerances at the end of the integration.
@@ -111,7 +112,8 @@ class TestSecondOrder:
         case = case_named(name)
         found = [
             case.problem(method=method, rtol=1e-11, atol=1e-12).solve(*case.point, times=case.times[:2], derivatives=2)
-            for method in ("tsit5", "dop853", "rodas5p")
+            for method in METHODS
+            if method != "auto"
         ]
         for solution in found:
             np.testing.assert_array_equal(solution.hessian, np.swapaxes(solution.hessian, -1, -2))

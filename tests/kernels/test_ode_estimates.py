@@ -10,10 +10,10 @@ from catalogue.ode_problems import case_named, ode_catalogue
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Sensitivities
+from implicitops.problems.ode import METHODS
 from implicitops.status import Status
 
 x, y, t, k, a, h, tau = sp.symbols("x y t k a h tau")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 
 def methods_of(case):

@@ -7,9 +7,9 @@ import pytest
 import sympy as sp
 
 import implicitops as iop
+from implicitops.problems.ode import METHODS
 
 x, y, t, k, m, d, r, a, b, w, tau, end = sp.symbols("x y t k m d r a b w tau end")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
 P = sp.Piecewise
 

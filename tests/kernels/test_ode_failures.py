@@ -8,10 +8,10 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops.errors import DifferentiabilityError
+from implicitops.problems.ode import METHODS
 from implicitops.status import Status
 
 y, z, t, k, a, tau = sp.symbols("y z t k a tau")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 
 def statement(rate, **fields):

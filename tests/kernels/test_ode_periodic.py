@@ -7,11 +7,11 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.problems.ode import METHODS
 
 y, t, k, r, p, q, w, h = sp.symbols("y t k r p q w h")
 P, pi = sp.Piecewise, sp.pi
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 
 def pulsed(condition, params, **options):

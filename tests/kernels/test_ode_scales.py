@@ -9,9 +9,9 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.problems.ode import METHODS
 
 y, z, t, k, a = sp.symbols("y z t k a")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 
 def gradient(problem, *point, times, weight=1.0):

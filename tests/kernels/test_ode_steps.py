@@ -9,9 +9,9 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.problems.ode import METHODS
 
 y, t, k, centre, width = sp.symbols("y t k centre width")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 
 def bump(**options):

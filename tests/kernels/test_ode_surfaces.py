@@ -9,10 +9,10 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.problems.ode import METHODS
 from implicitops.status import Status
 
 x, y, v, t, k, w, h = sp.symbols("x y v t k w h")
-METHODS = ("auto", "tsit5", "dop853", "rodas5p")
 
 #: x = sin(t) while x'' = -x.
 CIRCLE = {x: v, v: -x}

@@ -8,7 +8,7 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops.problems.base import FREE
-from implicitops.problems.ode import Event
+from implicitops.problems.ode import METHODS, Event
 
 x, y, z, t, a, b, tau = sp.symbols("x y z t a b tau")
 p0, p1, p2 = sp.symbols("p_0:3")
@@ -60,7 +60,7 @@ class TestTheStatement:
         assert pair().options.atol == (1e-10, 1e-10)
         assert pair(atol=[1e-6, 0.0]).options.atol == (1e-6, 0.0)
 
-    @pytest.mark.parametrize("method", ["auto", "tsit5", "dop853", "rodas5p"])
+    @pytest.mark.parametrize("method", METHODS)
     def test_methods_have_names(self, method):
         assert decay(method=method).options.method == method
 
