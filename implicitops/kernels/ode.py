@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -72,9 +71,7 @@ def ode_operation(operation: Solve | Adjoint) -> Any:
             "n_guards": surfaces.n_guards,
             "n_breakpoints": len(problem.breakpoints),
             "order": order,
-            "max_steps": options.max_steps,
-            "rtol": options.rtol,
-            "max_step": math.inf if problem.max_step is None else problem.max_step,
+            **options.numbers,
         },
         method=options.method,
         bandwidths=functions.bandwidths,

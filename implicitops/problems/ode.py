@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ import sympy as sp
 
 from implicitops.problems._ode_methods import ORDERS
 from implicitops.problems.base import FREE, Options, Parameter, Problem, as_parameters
-from implicitops.problems.ode_scope import Scope, as_event_time
-from implicitops.problems.validation import (
-    abbreviated,
-    as_times,
-    did_you_mean,
+from implicitops.problems.ode_parts import (
+    Event,
+    abbreviated_mapping,
+    as_breakpoints,
+    as_events,
+    as_mapping,
+    as_outputs,
+    as_rate,
+    require_same_states,
 )
+from implicitops.problems.ode_scope import Scope
+from implicitops.problems.validation import abbreviated, as_times, did_you_mean
 from implicitops.status import ArgumentError, ProblemError
 
 METHODS = tuple(ORDERS)
@@ -28,17 +35,53 @@ ADJOINT_WORK = 6
 
 
 @dataclass(frozen=True)
-class Event:
-    """Sudden change of states at a time.
+class ODEOptions(Options):
+    """Options of an ODE: its defaults, their place in ``repr`` and in the key are those of these fields.
 
     Parameters
     ----------
-    time : Expr of the parameters
-    changes : tuple of (Symbol, Expr), states in the order of the statement and what they become
+    sensitivity : "auto", "forward" or "adjoint"
+    max_step : float or None, the longest step
     """
 
-    time: sp.Expr
-    changes: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    atol: tuple[float, ...] = (1e-10,)
+    max_steps: int = 100_000
+    sensitivity: str = "auto"
+    max_step: float | None = None
+
+    @classmethod
+    def of_states(cls, states: Sequence[sp.Symbol], *, sensitivity: Any, max_step: Any, **common: Any) -> ODEOptions:
+        """Options from what a user gave, or ProblemError for a value that no solver can work with."""
+        kind = f"states {', '.join(map(str, states))}"
+        checked = Options.checked(METHODS, len(states), **common, kind=kind)
+        if checked.rtol == 0 and 0 in checked.atol:
+            raise ProblemError(
+                f"rtol and atol cannot both be 0: no step has no error. "
+                f"Got rtol={common['rtol']}, atol={common['atol']}."
+            )
+        if sensitivity not in SENSITIVITIES:
+            raise ProblemError(
+                f"sensitivity must be one of {', '.join(map(repr, SENSITIVITIES))}; got {sensitivity!r}."
+                f"{did_you_mean(str(sensitivity), SENSITIVITIES)}"
+            )
+        limit = None if max_step is None else _as_max_step(max_step)
+        return cls(**vars(checked), sensitivity=sensitivity, max_step=limit)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What the solver needs of them, by the names of csrc/ode.h."""
+        return {
+            "rtol": self.rtol,
+            "max_steps": self.max_steps,
+            "max_step": math.inf if self.max_step is None else self.max_step,
+        }
+
+    def __str__(self) -> str:
+        """Keywords of those that differ from their defaults."""
+        given = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        if set(self.atol) == set(ODEOptions.atol):
+            del given["atol"]
+        return "".join(f", {name}={value!r}" for name, (value, default) in given.items() if value != default)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -134,10 +177,8 @@ class ODE(Problem):
     times: tuple[float, ...] | None
     outputs: tuple[sp.Expr, ...] | None
     events: tuple[Event, ...]
-    sensitivity: str
-    max_step: float | None
     breakpoints: tuple[sp.Expr, ...]
-    options: Options
+    options: ODEOptions
 
     def __init__(
         self,
@@ -150,44 +191,43 @@ class ODE(Problem):
         times: Any = None,
         outputs: Any = None,
         events: Any = (),
-        method: str = "auto",
-        sensitivity: str = "auto",
-        rtol: float = 1e-8,
-        atol: Any = 1e-10,
-        max_steps: int = 100_000,
-        max_step: float | None = None,
+        method: str = ODEOptions.method,
+        sensitivity: str = ODEOptions.sensitivity,
+        rtol: float = ODEOptions.rtol,
+        atol: Any = ODEOptions.atol[0],
+        max_steps: int = ODEOptions.max_steps,
+        max_step: float | None = ODEOptions.max_step,
         breakpoints: Any = (),
-        on_failure: str = "raise",
+        on_failure: str = ODEOptions.on_failure,
     ) -> None:
         parameters = as_parameters(params)
         rates, starts = (
-            _as_mapping(rhs, "rhs", "its rate of change"),
-            _as_mapping(initial, "initial", "its initial value"),
+            as_mapping(rhs, "rhs", "its rate of change"),
+            as_mapping(initial, "initial", "its initial value"),
         )
         scope = Scope.checked(tuple(rates), parameters, t)
-        _require_same_states(starts, scope.states)
-        kind = f"states {', '.join(map(str, scope.states))}"
-        options = Options.checked(METHODS, len(rates), method, rtol, atol, max_steps, on_failure, kind)
-        if options.rtol == 0 and 0 in options.atol:
-            raise ProblemError(f"rtol and atol cannot both be 0: no step has no error. Got rtol={rtol}, atol={atol}.")
-        if sensitivity not in SENSITIVITIES:
-            raise ProblemError(
-                f"sensitivity must be one of {', '.join(map(repr, SENSITIVITIES))}; got {sensitivity!r}."
-                f"{did_you_mean(str(sensitivity), SENSITIVITIES)}"
-            )
+        require_same_states(starts, scope.states)
+        options = ODEOptions.of_states(
+            scope.states,
+            method=method,
+            sensitivity=sensitivity,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+            max_step=max_step,
+            on_failure=on_failure,
+        )
         self._set(
             states=scope.states,
-            rhs=tuple(_as_rate(rates[x], x, scope) for x in scope.states),
+            rhs=tuple(as_rate(rates[x], x, scope) for x in scope.states),
             params=parameters,
             initial=tuple(scope.of_parameters(starts[x], f"the initial value of {x}") for x in scope.states),
             t=t,
             t0=scope.of_parameters(t0, "t0"),
             times=None if times is None else as_times(times),
-            outputs=None if outputs is None else _as_outputs(outputs, scope),
-            events=_as_events(events, scope),
-            sensitivity=sensitivity,
-            max_step=None if max_step is None else _as_max_step(max_step),
-            breakpoints=_as_breakpoints(breakpoints, scope),
+            outputs=None if outputs is None else as_outputs(outputs, scope),
+            events=as_events(events, scope),
+            breakpoints=as_breakpoints(breakpoints, scope),
             options=options,
         )
 
@@ -209,8 +249,8 @@ class ODE(Problem):
     @property
     def sensitivity_method(self) -> str:
         """How derivatives are integrated, "forward" or "adjoint": what ``sensitivity`` says, or chosen by size."""
-        if self.sensitivity != "auto":
-            return self.sensitivity
+        if self.options.sensitivity != "auto":
+            return self.options.sensitivity
         n, p = len(self.states), len(self.parameter_symbols)
         return "forward" if n * (1 + p) <= ADJOINT_WORK * (n + p) else "adjoint"
 
@@ -245,8 +285,7 @@ class ODE(Problem):
         return "|".join(map(sp.srepr, (*fields, events)))
 
     def _content(self) -> str:
-        steps = f"{self.max_step!r}|{sp.srepr(self.breakpoints)}"
-        return f"{self.times!r}|{self.sensitivity}|{steps}|{self.options!r}"
+        return f"{self.times!r}|{sp.srepr(self.breakpoints)}|{self.options!r}"
 
     def _formulas(self) -> list[str]:
         time = "t" if self.t is None else sp.latex(self.t)
@@ -262,79 +301,15 @@ class ODE(Problem):
         return rows
 
     def __repr__(self) -> str:
-        rates, starts = (_abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
+        rates, starts = (abbreviated_mapping(self.states, items) for items in (self.rhs, self.initial))
         time = "" if self.t is None else f", t={self.t}"
         start = "" if self.t0 == 0 else f", t0={self.t0}"
         outputs = "" if self.outputs is None else f", outputs={abbreviated(self.outputs)}"
-        pairs = [f"({event.time}, {_abbreviated_mapping(*zip(*event.changes))})" for event in self.events]
+        pairs = [f"({event.time}, {abbreviated_mapping(*zip(*event.changes))})" for event in self.events]
         events = f", events={abbreviated(pairs)}" if pairs else ""
-        limit = "" if self.max_step is None else f", max_step={self.max_step}"
         breakpoints = f", breakpoints={abbreviated(self.breakpoints)}" if self.breakpoints else ""
-        optional = f"{time}{start}{outputs}{events}{limit}{breakpoints}"
+        optional = f"{time}{start}{outputs}{events}{self.options}{breakpoints}"
         return f"ODE({rates}, {abbreviated(self.params)}, initial={starts}{optional})"
-
-
-def _abbreviated_mapping(symbols: Sequence[sp.Symbol], values: Sequence[sp.Expr]) -> str:
-    pairs = [f"{symbol}: {value}" for symbol, value in zip(symbols, values)]
-    return f"{{{abbreviated(pairs)[1:-1]}}}"
-
-
-def _as_mapping(value: Any, role: str, meaning: str) -> dict[Any, Any]:
-    if not isinstance(value, (Mapping, sp.Dict)) or not value:
-        raise ProblemError(f"{role} must be a mapping of each state Symbol to {meaning}; got {value!r:.200}.")
-    return dict(value.items())
-
-
-def _require_same_states(starts: Mapping[Any, Any], states: Sequence[sp.Symbol]) -> None:
-    missing = [x for x in states if x not in starts]
-    extra = [x for x in starts if x not in states]
-    if missing or extra:
-        parts = [f"missing {', '.join(map(str, missing))}"] * bool(missing)
-        parts += [f"{', '.join(map(str, extra))} given, with no right-hand side"] * bool(extra)
-        raise ProblemError(
-            f"initial must have a value for each of the states {', '.join(map(str, states))} and nothing else: "
-            f"{'; '.join(parts)}."
-        )
-
-
-def _as_rate(value: Any, state: sp.Symbol, scope: Scope) -> sp.Expr:
-    if isinstance(value, sp.Equality):
-        raise ProblemError(
-            f"the rhs of {state} must be an expression for d{state}/dt; got the equation {value}. "
-            "Solve it for the rate."
-        )
-    return scope.expression(value, f"the rhs of {state}")
-
-
-def _as_outputs(outputs: Any, scope: Scope) -> tuple[sp.Expr, ...]:
-    if not isinstance(outputs, (list, tuple, sp.Tuple, sp.MatrixBase)) or not len(outputs):
-        raise ProblemError(
-            f"outputs must be a sequence of at least one expression; got {outputs!r:.200}. "
-            "Leave it out to get all states."
-        )
-    return tuple(scope.expression(item, "an output") for item in outputs)
-
-
-def _as_events(events: Any, scope: Scope) -> tuple[Event, ...]:
-    form = "events must be a sequence of pairs (time, {state: expression})"
-    if not isinstance(events, (list, tuple, sp.Tuple)):
-        raise ProblemError(f"{form}; got {events!r:.200}.")
-    checked = []
-    for event in events:
-        pair = (event.time, dict(event.changes)) if isinstance(event, Event) else event
-        if not isinstance(pair, (list, tuple, sp.Tuple)) or len(pair) != 2:
-            raise ProblemError(f"{form}; one of them is {event!r:.200}.")
-        time = as_event_time(pair[0], scope)
-        role = f"the event at {time}"
-        changes = _as_mapping(pair[1], f"what changes in {role}", "its new value")
-        unknown = [x for x in changes if x not in scope.states]
-        if unknown:
-            raise ProblemError(
-                f"{role} changes {', '.join(map(str, unknown))}; the states are {', '.join(map(str, scope.states))}."
-            )
-        values = ((x, scope.expression(changes[x], role)) for x in scope.states if x in changes)
-        checked.append(Event(time, tuple(values)))
-    return tuple(checked)
 
 
 def _as_max_step(value: Any) -> float:
@@ -346,12 +321,3 @@ def _as_max_step(value: Any) -> float:
     if not 0 < float(value) < float("inf"):
         raise ProblemError(f"max_step must be positive and finite; got {value}. Leave it out for steps of any length.")
     return float(value)
-
-
-def _as_breakpoints(breakpoints: Any, scope: Scope) -> tuple[sp.Expr, ...]:
-    is_vector = isinstance(breakpoints, np.ndarray) and breakpoints.ndim == 1
-    if not is_vector and not isinstance(breakpoints, (list, tuple, sp.Tuple)):
-        raise ProblemError(
-            f"breakpoints must be a sequence of times, numbers or expressions of the params; got {breakpoints!r:.200}."
-        )
-    return tuple(scope.of_parameters(time, "a break point") for time in breakpoints)

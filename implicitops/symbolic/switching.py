@@ -207,7 +207,7 @@ def _require_located(problem: ODE, switching: Switching) -> None:
     """
     statement = switching.statement
     parameters, time = statement.parameters, statement.time
-    is_limited = problem.max_step is not None
+    is_limited = problem.options.max_step is not None
     continuity = Continuity(statement.unknowns, parameters, time, states_move=False, times_move=not is_limited)
     for state, expression in zip(problem.states, switching.rhs):
         part = continuity.failure(expression)
