@@ -7,36 +7,23 @@
 #define IMPLICITOPS_TENSORFLOW_CALL_H
 
 #define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "call.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "implicitops.h"
-#include "marked_nan.h"
-
-#define IOP_FREE (-1)
 #define IOP_ERROR_SIZE 4096
 
 /* Flags of an operation, as in bridge.py. */
 enum { IOP_SOLVES = 1, IOP_NEEDS_PYTHON = 2 };
 
-typedef const iop_operation *(*iop_find_type)(const char *);
-typedef int64_t (*iop_run_type)(const iop_operation *, int64_t, const double *const *, const int64_t *,
-                                double *const *, int32_t *, int64_t *const *);
-
-/* An operation of the calculus, with what a node of a graph needs to know of it. */
+/* What is found for a node. */
 typedef struct {
+    iop_call call;
     char *name;
-    const iop_operation *operation;
-    int64_t n_inputs, n_outputs;
     int64_t flags;
-    int64_t large_batch;       /* from here on batches go through implicitops.kernels.run, which uses threads */
-    const int64_t *core_ndim;  /* of the inputs, then of the outputs */
-    const int64_t *core_shape; /* of the inputs, then of the outputs; IOP_FREE where each call chooses */
-    int64_t *numbers;          /* memory of the above */
+    int64_t *numbers; /* memory of the shapes */
 } iop_target;
 
 /* A batch, and where its numbers are. */
@@ -47,11 +34,6 @@ typedef struct {
     const int64_t *strides;    /* doubles from one batch element to the next; 0 where one serves all */
     double *const *outputs;    /* NULL where not wanted */
 } iop_batch;
-
-static int64_t iop_resolved(int64_t size, int64_t length)
-{
-    return size < 0 ? -size * length : size;
-}
 
 /* The pending exception as text; none is pending afterwards.  True if it asks the process to stop. */
 static int iop_take_exception(char *error)
@@ -73,20 +55,6 @@ static int iop_take_exception(char *error)
     return stops;
 }
 
-static void *iop_import(const char *name, const char *signature)
-{
-    void *function = NULL;
-    PyObject *module = PyImport_ImportModule("implicitops.kernels._operation");
-    PyObject *table = module ? PyObject_GetAttrString(module, "__pyx_capi__") : NULL;
-    PyObject *capsule = table ? PyMapping_GetItemString(table, name) : NULL;
-    if (capsule != NULL)
-        function = PyCapsule_GetPointer(capsule, signature);
-    Py_XDECREF(capsule);
-    Py_XDECREF(table);
-    Py_XDECREF(module);
-    return function;
-}
-
 /* Result of a function of bridge.py; steals the tuple of arguments. */
 static PyObject *iop_ask(const char *function, PyObject *arguments)
 {
@@ -105,30 +73,30 @@ static int iop_describe(const char *name, const char *pickle, size_t pickle_size
 {
     PyObject *found = iop_ask("describe", Py_BuildValue("(sy#L)", name, pickle, (Py_ssize_t)pickle_size,
                                                        (long long)n_wanted));
-    iop_find_type find = NULL;
     const char *registered, *numbers;
     Py_ssize_t size;
-    if (found != NULL)
-        find = (iop_find_type)iop_import("iop_find", "iop_operation const *(char const *)");
-    if (find == NULL || !PyArg_ParseTuple(found, "sy#", &registered, &numbers, &size)) {
+    iop_call *call = &target->call;
+    if (found == NULL || !PyArg_ParseTuple(found, "sy#", &registered, &numbers, &size)) {
         Py_XDECREF(found);
         return -1;
     }
-    target->operation = find(registered);
+    call->operation = iop_find_registered(registered);
     target->name = strdup(registered);
     target->numbers = (int64_t *)malloc(size > 0 ? (size_t)size : 1);
-    if (target->operation == NULL || target->name == NULL || target->numbers == NULL) {
+    if (call->operation != NULL && (target->name == NULL || target->numbers == NULL))
+        PyErr_NoMemory();
+    if (PyErr_Occurred()) {
         Py_DECREF(found);
-        PyErr_Format(PyExc_RuntimeError, "operation %s could not be registered", name);
         return -1;
     }
     memcpy(target->numbers, numbers, (size_t)size);
-    target->n_inputs = target->numbers[0];
-    target->n_outputs = target->numbers[1];
+    call->n_inputs = target->numbers[0];
+    call->n_outputs = target->numbers[1];
     target->flags = target->numbers[2];
-    target->large_batch = target->numbers[3];
-    target->core_ndim = target->numbers + 4;
-    target->core_shape = target->core_ndim + target->n_inputs + target->n_outputs;
+    call->solves = target->flags & IOP_SOLVES;
+    call->large_batch = target->numbers[3];
+    call->core_ndim = target->numbers + 4;
+    call->core_shape = call->core_ndim + call->n_inputs + call->n_outputs;
     Py_DECREF(found);
     return 0;
 }
@@ -162,16 +130,16 @@ static PyObject *iop_view(const double *numbers, int64_t n, int flags)
 /* Arguments of the functions of bridge.py that see a batch. */
 static PyObject *iop_arguments(const iop_target *target, const iop_batch *batch)
 {
-    const iop_operation *operation = target->operation;
-    PyObject *inputs = PyTuple_New(target->n_inputs), *strides = PyTuple_New(target->n_inputs);
-    PyObject *outputs = PyTuple_New(target->n_outputs);
-    for (int64_t k = 0; inputs && strides && k < target->n_inputs; k++) {
+    const iop_operation *operation = target->call.operation;
+    PyObject *inputs = PyTuple_New(target->call.n_inputs), *strides = PyTuple_New(target->call.n_inputs);
+    PyObject *outputs = PyTuple_New(target->call.n_outputs);
+    for (int64_t k = 0; inputs && strides && k < target->call.n_inputs; k++) {
         int64_t size = iop_resolved(operation->input_sizes[k], batch->length);
         int64_t count = batch->strides[k] == 0 ? size : batch->n * size;
         PyTuple_SET_ITEM(inputs, k, iop_view(batch->inputs[k], count, PyBUF_READ));
         PyTuple_SET_ITEM(strides, k, PyLong_FromLongLong(batch->strides[k]));
     }
-    for (int64_t k = 0; outputs && k < target->n_outputs; k++) {
+    for (int64_t k = 0; outputs && k < target->call.n_outputs; k++) {
         int64_t size = iop_resolved(operation->output_sizes[k], batch->length);
         PyTuple_SET_ITEM(outputs, k, iop_view(batch->outputs[k], batch->n * size, PyBUF_WRITE));
     }
@@ -190,32 +158,15 @@ static int64_t iop_ask_about(const char *function, const iop_target *target, con
     return answer;
 }
 
-/* Runs the kernel: how many elements failed, or -1. */
-static int64_t iop_run_kernel(const iop_target *target, const iop_batch *batch)
+static int64_t iop_run_kernel(const iop_call *call, const iop_batch *batch)
 {
-    const int n_inputs = target->operation->n_inputs;
-    const int n_outputs = target->operation->n_outputs; /* a kernel may have more than its operation */
-    int64_t input_sizes[n_inputs + 1], output_sizes[n_outputs + 1];
-    double *outputs[n_outputs + 1];
-    iop_operation operation = *target->operation;
-    for (int k = 0; k < n_inputs; k++)
-        input_sizes[k] = iop_resolved(operation.input_sizes[k], batch->length);
-    for (int k = 0; k < n_outputs; k++) {
-        output_sizes[k] = iop_resolved(operation.output_sizes[k], batch->length);
-        outputs[k] = k < target->n_outputs ? batch->outputs[k] : NULL;
-    }
-    operation.input_sizes = input_sizes;
-    operation.output_sizes = output_sizes;
-    if (target->flags & IOP_SOLVES)
-        return iop_run_marked(&operation, batch->n, batch->inputs, batch->strides, outputs);
-    return operation.run(&operation, batch->n, batch->inputs, batch->strides, outputs, NULL, NULL);
+    return iop_run_call(call, batch->n, batch->length, batch->inputs, batch->strides, batch->outputs);
 }
 
 /* Runs a batch and records its failures: 0, or -1 with a text; 1 if the process was asked to stop. */
 static int iop_run_target(const iop_target *target, const iop_batch *batch, char *error)
 {
-    const int64_t parts = target->large_batch / (batch->length > 1 ? batch->length : 1);
-    const int on_threads = batch->n >= 2 && batch->n >= parts;
+    const int on_threads = iop_is_large(&target->call, batch->n, batch->length);
     const int needs_python = (target->flags & IOP_NEEDS_PYTHON) != 0;
     PyGILState_STATE state = PyGILState_UNLOCKED;
     int has_gil = on_threads || needs_python, outcome = 0;
@@ -227,10 +178,10 @@ static int iop_run_target(const iop_target *target, const iop_batch *batch, char
     } else if (needs_python) {
         /* The kernel takes the GIL itself; this thread's state stays, so that an exception is found here. */
         PyThreadState *saved = PyEval_SaveThread();
-        failed = iop_run_kernel(target, batch);
+        failed = iop_run_kernel(&target->call, batch);
         PyEval_RestoreThread(saved);
     } else {
-        failed = iop_run_kernel(target, batch);
+        failed = iop_run_kernel(&target->call, batch);
     }
     if (failed > 0) {
         if (!has_gil)

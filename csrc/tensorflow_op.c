@@ -12,8 +12,6 @@
  */
 #include "tensorflow_call.h"
 
-#define IOP_MAX_DIMS 254
-
 /* -- TensorFlow's C interface, as far as it is used ---------------------------------------------------------------- */
 
 typedef struct TF_Status TF_Status;
@@ -119,63 +117,14 @@ static void *create(TF_OpKernelConstruction *context)
 
 /* -- shapes -------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    int n_batch;
-    int64_t n;
-    int64_t length; /* of the free axes; 1 if there are none */
-    int64_t batch[IOP_MAX_DIMS];
-} iop_shape;
-
-/* Common batch shape and length of the free axes: 0, or -1 where an input does not fit. */
-static int common_shape(const iop_target *target, TF_Tensor *const *inputs, iop_shape *shape)
-{
-    const int64_t *core = target->core_shape;
-    shape->n_batch = 0;
-    shape->length = -1;
-    for (int64_t k = 0; k < target->n_inputs; core += target->core_ndim[k++]) {
-        int lead = TF_NumDims(inputs[k]) - (int)target->core_ndim[k];
-        if (lead < 0)
-            return -1;
-        if (lead > shape->n_batch)
-            shape->n_batch = lead;
-        for (int64_t d = 0; d < target->core_ndim[k]; d++) {
-            int64_t size = TF_Dim(inputs[k], lead + (int)d);
-            if (core[d] == IOP_FREE && shape->length == -1)
-                shape->length = size;
-            if (size != (core[d] == IOP_FREE ? shape->length : core[d]))
-                return -1;
-        }
-    }
-    if (shape->length == -1)
-        shape->length = 1;
-    for (int d = 0; d < shape->n_batch; d++)
-        shape->batch[d] = 1;
-    for (int64_t k = 0; k < target->n_inputs; k++) {
-        int lead = TF_NumDims(inputs[k]) - (int)target->core_ndim[k];
-        int64_t *batch = shape->batch + (shape->n_batch - lead);
-        for (int d = 0; d < lead; d++) {
-            int64_t size = TF_Dim(inputs[k], d);
-            if (size != 1 && batch[d] != 1 && size != batch[d])
-                return -1;
-            if (size != 1)
-                batch[d] = size;
-        }
-    }
-    shape->n = 1;
-    for (int d = 0; d < shape->n_batch; d++)
-        shape->n *= shape->batch[d];
-    return 0;
-}
-
 /* An input repeated along its broadcast axes, in new memory; NULL if there is none. */
-static double *repeated(TF_Tensor *input, int lead, int64_t size, const iop_shape *shape)
+static double *repeated(const double *source, int lead, const int64_t *dims, int64_t size, const iop_shape *shape)
 {
-    const double *source = (const double *)TF_TensorData(input);
     double *copy = (double *)malloc((size_t)(shape->n * size) * sizeof(double) + 1);
     for (int64_t i = 0; copy != NULL && i < shape->n; i++) {
         int64_t rest = i, index = 0, step = 1;
         for (int d = shape->n_batch - 1; d >= shape->n_batch - lead; d--) {
-            int64_t dim = TF_Dim(input, d - (shape->n_batch - lead)), position = rest % shape->batch[d];
+            int64_t dim = dims[d - (shape->n_batch - lead)], position = rest % shape->batch[d];
             index += dim == 1 ? 0 : position * step;
             step *= dim;
             rest /= shape->batch[d];
@@ -185,20 +134,30 @@ static double *repeated(TF_Tensor *input, int lead, int64_t size, const iop_shap
     return copy;
 }
 
-/* Where each input begins and its step from one batch element to the next.  copies[k] is memory to free: 0, or -1. */
-static int lay_out(const iop_target *target, TF_Tensor *const *inputs, const iop_shape *shape,
-                   const double **sources, int64_t *strides, double **copies)
+/* The shapes of the inputs; dims[k] points into `memory`. */
+static void read_shapes(int64_t n_inputs, TF_Tensor *const *inputs, int *ndim, const int64_t **dims, int64_t *memory)
 {
-    for (int64_t k = 0; k < target->n_inputs; k++) {
-        int lead = TF_NumDims(inputs[k]) - (int)target->core_ndim[k];
-        int64_t elements = 1, size = iop_resolved(target->operation->input_sizes[k], shape->length);
+    for (int64_t k = 0; k < n_inputs; k++) {
+        dims[k] = memory;
+        for (int d = 0; d < ndim[k]; d++)
+            *memory++ = TF_Dim(inputs[k], d);
+    }
+}
+
+/* Where each input begins and its step from one batch element to the next.  copies[k] is memory to free: 0, or -1. */
+static int lay_out(const iop_call *call, TF_Tensor *const *inputs, const int *ndim, const int64_t *const *dims,
+                   const iop_shape *shape, const double **sources, int64_t *strides, double **copies)
+{
+    for (int64_t k = 0; k < call->n_inputs; k++) {
+        int lead = ndim[k] - (int)call->core_ndim[k];
+        int64_t elements = 1, size = iop_resolved(call->operation->input_sizes[k], shape->length);
         for (int d = 0; d < lead; d++)
-            elements *= TF_Dim(inputs[k], d);
+            elements *= dims[k][d];
         sources[k] = (const double *)TF_TensorData(inputs[k]);
         strides[k] = elements == 1 ? 0 : size;
         if (elements == 1 || elements == shape->n)
             continue;
-        sources[k] = copies[k] = repeated(inputs[k], lead, size, shape);
+        sources[k] = copies[k] = repeated(sources[k], lead, dims[k], size, shape);
         if (copies[k] == NULL)
             return -1;
     }
@@ -211,8 +170,8 @@ static void say_shapes(const iop_target *target, TF_Tensor *const *inputs, TF_St
 {
     char error[IOP_ERROR_SIZE] = "the inputs have the wrong shapes";
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *shapes = PyTuple_New(target->n_inputs), *text;
-    for (int64_t k = 0; shapes != NULL && k < target->n_inputs; k++) {
+    PyObject *shapes = PyTuple_New(target->call.n_inputs), *text;
+    for (int64_t k = 0; shapes != NULL && k < target->call.n_inputs; k++) {
         int ndim = TF_NumDims(inputs[k]);
         PyObject *shape = PyTuple_New(ndim);
         for (int d = 0; shape != NULL && d < ndim; d++)
@@ -233,21 +192,17 @@ static void say_shapes(const iop_target *target, TF_Tensor *const *inputs, TF_St
 static void allocate(const iop_node *node, TF_OpKernelContext *context, const iop_shape *shape, TF_Tensor **outputs,
                      double **targets, TF_Status *status)
 {
-    const iop_target *target = &node->target;
-    const int64_t *core = target->core_shape, none = 0;
+    const iop_call *call = &node->target.call;
+    const int64_t none = 0;
     int64_t dims[2 * IOP_MAX_DIMS];
-    for (int64_t k = 0; k < target->n_inputs; k++)
-        core += target->core_ndim[k];
-    memcpy(dims, shape->batch, (size_t)shape->n_batch * sizeof(int64_t));
-    for (int64_t k = 0; k < target->n_outputs && TF_GetCode(status) == TF_OK; k++) {
-        int core_ndim = (int)target->core_ndim[target->n_inputs + k];
-        int64_t size = shape->n;
-        for (int d = 0; d < core_ndim; d++, core++)
-            size *= dims[shape->n_batch + d] = *core == IOP_FREE ? shape->length : *core;
+    for (int64_t k = 0; k < call->n_outputs && TF_GetCode(status) == TF_OK; k++) {
+        const int ndim = iop_output_shape(call, k, shape, dims);
+        int64_t size = 1;
+        for (int d = 0; d < ndim; d++)
+            size *= dims[d];
         targets[k] = NULL;
         if (k < node->n_wanted) {
-            outputs[k] = TF_AllocateOutput(context, (int)k, TF_DOUBLE, dims, shape->n_batch + core_ndim,
-                                           (size_t)size * sizeof(double), status);
+            outputs[k] = TF_AllocateOutput(context, (int)k, TF_DOUBLE, dims, ndim, (size_t)size * sizeof(double), status);
             if (outputs[k] != NULL)
                 targets[k] = (double *)TF_TensorData(outputs[k]);
         } else {
@@ -259,14 +214,19 @@ static void allocate(const iop_node *node, TF_OpKernelContext *context, const io
 static void solve(const iop_node *node, TF_OpKernelContext *context, TF_Tensor *const *inputs, TF_Status *status)
 {
     const iop_target *target = &node->target;
-    const double *sources[target->n_inputs + 1];
-    int64_t strides[target->n_inputs + 1];
-    double *copies[target->n_inputs + 1], *targets[target->n_outputs + 1];
-    TF_Tensor *outputs[target->n_outputs + 1];
+    const double *sources[target->call.n_inputs + 1];
+    int64_t strides[target->call.n_inputs + 1];
+    double *copies[target->call.n_inputs + 1], *targets[target->call.n_outputs + 1];
+    TF_Tensor *outputs[target->call.n_outputs + 1];
     char error[IOP_ERROR_SIZE];
     iop_shape shape;
-    int outcome = 0;
-    if (common_shape(target, inputs, &shape) != 0) {
+    int outcome = 0, ndim[target->call.n_inputs + 1], n_axes = 0;
+    const int64_t *dims[target->call.n_inputs + 1];
+    for (int64_t k = 0; k < target->call.n_inputs; k++)
+        n_axes += ndim[k] = TF_NumDims(inputs[k]);
+    int64_t axes[n_axes + 1];
+    read_shapes(target->call.n_inputs, inputs, ndim, dims, axes);
+    if (iop_common_shape(&target->call, ndim, dims, NULL, &shape) != 0) {
         say_shapes(target, inputs, status);
         return;
     }
@@ -276,15 +236,15 @@ static void solve(const iop_node *node, TF_OpKernelContext *context, TF_Tensor *
     if (TF_GetCode(status) == TF_OK && shape.n > 0) {
         iop_batch batch = {shape.n, shape.length, sources, strides, targets};
         snprintf(error, sizeof(error), "no memory to repeat the inputs");
-        outcome = lay_out(target, inputs, &shape, sources, strides, copies);
+        outcome = lay_out(&target->call, inputs, ndim, dims, &shape, sources, strides, copies);
         if (outcome == 0)
             outcome = iop_run_target(target, &batch, error);
         if (outcome != 0)
             TF_SetStatus(status, outcome > 0 ? TF_CANCELLED : TF_UNKNOWN, error);
     }
-    for (int64_t k = 0; k < target->n_inputs; k++)
+    for (int64_t k = 0; k < target->call.n_inputs; k++)
         free(copies[k]);
-    for (int64_t k = 0; k < target->n_outputs; k++)
+    for (int64_t k = 0; k < target->call.n_outputs; k++)
         if (outputs[k] != NULL)
             TF_DeleteTensor(outputs[k]);
 }
@@ -292,7 +252,7 @@ static void solve(const iop_node *node, TF_OpKernelContext *context, TF_Tensor *
 static void compute(void *kernel, TF_OpKernelContext *context)
 {
     const iop_node *node = (const iop_node *)kernel;
-    const int64_t n = node->target.n_inputs, n_outputs = node->target.n_outputs;
+    const int64_t n = node->target.call.n_inputs, n_outputs = node->target.call.n_outputs;
     TF_Tensor *inputs[n + 1], *known;
     TF_Status *status = TF_NewStatus();
     int64_t ready = 0;

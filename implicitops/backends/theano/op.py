@@ -187,16 +187,12 @@ class SymbolicOperation(COp):
         return register(operation), isinstance(operation, SOLVES), 2 * kernel_of(operation).grain, shapes
 
     def c_headers(self, **kwargs: Any) -> list[str]:
-        """The C interface of implicitops."""
+        """What all nodes share."""
         return list(c_code.HEADERS)
 
     def c_header_dirs(self, **kwargs: Any) -> list[str]:
         """Where it is installed."""
         return [str(c_code.INCLUDE)]
-
-    def c_support_code(self, **kwargs: Any) -> str:
-        """What all nodes share."""
-        return c_code.SUPPORT
 
     def c_support_code_struct(self, node: Any, name: str) -> str:
         """Member of a compiled node."""
