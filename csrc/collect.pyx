@@ -4,17 +4,10 @@ With output times, which are the last argument, there is one row for each, whose
 there is one row.
 """
 
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        int32_t n_outputs
-        const void *data
+include "interface.pxi"
 
 cdef struct Data:
     int64_t timed
@@ -71,7 +64,7 @@ cdef int64_t run_distribute(const iop_operation *operation, int64_t n, const dou
     return 0
 
 
-cdef class _Columns:
+cdef class _Columns(Kernel):
     """What an Operation needs to run it.
 
     Parameters
@@ -83,23 +76,18 @@ cdef class _Columns:
 
     def __init__(self, bint timed):
         self.data.timed = timed
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.address = &self.data
 
 
 cdef class Collect(_Columns):
     """Arguments to rows."""
 
-    @property
-    def run_address(self):
-        return <uintptr_t> &run_collect
+    def __cinit__(self, bint timed):
+        self.function = run_collect
 
 
 cdef class Distribute(_Columns):
     """Rows to arguments."""
 
-    @property
-    def run_address(self):
-        return <uintptr_t> &run_distribute
+    def __cinit__(self, bint timed):
+        self.function = run_distribute

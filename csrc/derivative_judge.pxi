@@ -10,8 +10,6 @@ cdef extern from "derivative_judge.h" nogil:
     int32_t iop_judge_at(const iop_judge *judge, int64_t i, const double *const *inputs, const int64_t *strides,
                          int64_t *is_lost)
     double iop_marked(int32_t status)
-    enum:
-        IOP_DERIVATIVE_INACCURATE
 
 
 cdef class Judge:

@@ -3,18 +3,12 @@
 NaN times zero is NaN here as everywhere: no product is left out because a factor is zero.
 """
 
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.string cimport memset
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        const void *data
+include "interface.pxi"
 
 cdef extern from "linear.h" nogil:
     double iop_dot(const double *x, const double *y, int64_t count)
@@ -91,7 +85,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return 0
 
 
-cdef class Einsum:
+cdef class Einsum(Kernel):
     """Sum of products: what an Operation needs to run it.
 
     Parameters
@@ -112,11 +106,5 @@ cdef class Einsum:
         self.data.size = size
         self.data.terms = <const int64_t *> <uintptr_t> terms.ctypes.data
         self.data.loops = <const Loops *> <uintptr_t> loops.ctypes.data
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.function = run
+        self.address = &self.data

@@ -5,33 +5,13 @@ derivative has failed itself where it is not finite although its inputs are, or 
 """
 
 from libc.math cimport NAN
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_block_function)(int64_t, int64_t, const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_block_function block
-        void *ctx
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        int32_t n_outputs
-        const void *data
-
-cdef extern from "lanes.h" nogil:
-    int64_t iop_lanes_per_block(int64_t n, int64_t rows)
-    int64_t iop_row_stride(int64_t lanes)
-    int64_t iop_filled_lanes(int64_t n)
-    void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block)
-    void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
-                    const double *const *inputs, const int64_t *input_strides, double *block)
-    int64_t iop_lost_lanes(int64_t n_in, int64_t n_out, int64_t n, int64_t stride, const double *inputs, double *out)
-    void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
+include "interface.pxi"
+include "lanes.pxi"
 
 include "derivative_judge.pxi"
 
@@ -131,7 +111,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return failed
 
 
-cdef class Evaluate:
+cdef class Evaluate(Kernel):
     """Compiled expressions: what an Operation needs to evaluate them.
 
     Parameters
@@ -152,8 +132,7 @@ cdef class Evaluate:
                  output_parameters=None):
         parameters = None if output_parameters is None else np.array(output_parameters, dtype=np.int64)
         self.keep = (bundle, judge, parameters)
-        self.data.callback.block = <iop_block_function> <uintptr_t> bundle.block_address
-        self.data.callback.ctx = NULL
+        self.data.callback = as_callback(bundle)
         self.data.solution_begin, self.data.solution_end = solution
         self.data.is_derivative = is_derivative
         self.data.judge = NULL if judge is None else &judge.data
@@ -161,11 +140,5 @@ cdef class Evaluate:
         self.data.output_parameters = NULL
         if parameters is not None:
             self.data.output_parameters = <const int64_t *> <uintptr_t> parameters.ctypes.data
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.function = run
+        self.address = &self.data

@@ -8,7 +8,6 @@ keeps or changes them, or goes on after it was given up, cannot touch the caller
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
 from libc.math cimport isfinite, isnan, NAN
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -19,17 +18,7 @@ cdef extern from "Python.h":
     void PyErr_Restore(PyObject *, PyObject *, PyObject *)
     void Py_INCREF(PyObject *)
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef struct iop_operation:
-        int32_t n_inputs
-        int32_t n_outputs
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        const void *data
-    enum:
-        IOP_CONVERGED
-        IOP_INVALID_INPUT
-        IOP_EXTERNAL_NAN
+include "interface.pxi"
 
 ctypedef double (*scalar_1)(double) noexcept nogil
 ctypedef double (*scalar_2)(double, double) noexcept nogil
@@ -138,7 +127,7 @@ cdef int64_t run_function(const iop_operation *operation, int64_t n, const doubl
     return failed
 
 
-cdef class Function:
+cdef class Function(Kernel):
     """A C function with its form and sizes.
 
     Parameters
@@ -160,14 +149,8 @@ cdef class Function:
         self.data.form = form
         self.data.n_inputs = n_inputs
         self.data.n_outputs = n_outputs
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run_function
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.function = run_function
+        self.address = &self.data
 
     def evaluate(self, const double[:, ::1] inputs, double[:, ::1] outputs, int32_t[::1] status):
         """Call the function on each row without the GIL.
@@ -251,7 +234,7 @@ cdef void restore(object error) noexcept:
     PyErr_Restore(<PyObject *> kind, <PyObject *> error, NULL if trace is None else <PyObject *> trace)
 
 
-cdef class External:
+cdef class External(Kernel):
     """Python code that evaluates a batch: what an Operation needs to call it.
 
     Parameters
@@ -264,16 +247,10 @@ cdef class External:
 
     def __init__(self, evaluator):
         self.evaluator = evaluator
+        self.function = run_evaluator
+        self.address = <PyObject *> evaluator
 
     @property
     def cause(self):
         """Exception behind the first failure of the last batch that this thread ran, or None."""
         return self.evaluator.cause
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run_evaluator
-
-    @property
-    def data_address(self):
-        return <uintptr_t> <PyObject *> self.evaluator

@@ -2,34 +2,13 @@
 
 from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs, isfinite
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_block_function)(int64_t, int64_t, const double *, double *, void *) noexcept nogil
-    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_block_function block
-        iop_scalar_function scalar
-        void *ctx
-        int32_t n_outputs
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        int32_t n_outputs
-        const void *data
-    enum:
-        IOP_CONVERGED
-        IOP_UNDEFINED
-        IOP_INVALID_INPUT
-        IOP_DIVERGENT
-        IOP_SLOW_TAIL
-        IOP_DERIVATIVE_INACCURATE
+include "interface.pxi"
 
 cdef extern from "quadrature.h" nogil:
     enum:
@@ -354,7 +333,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class Quadrature:
+cdef class Quadrature(Kernel):
     """A definite integral bound to its callbacks: what an Operation needs to run it.
 
     Parameters
@@ -423,28 +402,9 @@ cdef class Quadrature:
         self.data.oscillates = oscillates
         self.data.rtol = rtol
         self.data.atol = <const double *> <uintptr_t> atol.ctypes.data
+        self.function = run
+        self.address = &self.data
 
     def __dealloc__(self):
         free(self.forms)
         free(self.inside)
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
-
-
-cdef iop_callback as_callback(bundle):
-    cdef iop_callback callback
-    callback.block = NULL
-    callback.scalar = NULL
-    callback.ctx = NULL
-    callback.n_outputs = 0
-    if bundle is not None:
-        callback.n_outputs = bundle.n_outputs
-        callback.block = <iop_block_function> <uintptr_t> bundle.block_address
-        callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
-    return callback

@@ -5,22 +5,13 @@ point, forward or reverse and of any order, shares it. Where derivatives are ina
 """
 
 from libc.math cimport NAN, fabs, isfinite
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_scalar_function scalar
-        void *ctx
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        int32_t n_inputs
-        const void *data
+include "interface.pxi"
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -237,7 +228,7 @@ cdef int64_t run_solve(const iop_operation *operation, int64_t n_batch, const do
     return failed
 
 
-cdef class _Linear:
+cdef class _Linear(Kernel):
     cdef Data data
     cdef tuple keep
 
@@ -247,10 +238,7 @@ cdef class _Linear:
         self.data.equations.shape.lower, self.data.equations.shape.upper = (
             bandwidths if bandwidths is not None else (n - 1, n - 1)
         )
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.address = &self.data
 
 
 cdef class Factorise(_Linear):
@@ -274,12 +262,8 @@ cdef class Factorise(_Linear):
         pattern = np.ascontiguousarray(pattern, dtype=np.int32)
         parameter_pattern = np.ascontiguousarray(parameter_pattern, dtype=np.int32)
         self.keep = (entries, second_errors, pattern, parameter_pattern, judge)
-        self.data.entries.scalar = <iop_scalar_function> <uintptr_t> entries.scalar_address
-        self.data.entries.ctx = NULL
-        self.data.second_errors.scalar = NULL
-        self.data.second_errors.ctx = NULL
-        if second_errors is not None:
-            self.data.second_errors.scalar = <iop_scalar_function> <uintptr_t> second_errors.scalar_address
+        self.data.entries = as_callback(entries)
+        self.data.second_errors = as_callback(second_errors)
         self.data.equations.n_params = n_params
         self.data.equations.n_entries = pattern.shape[1]
         self.data.equations.n_parameter_entries = parameter_pattern.shape[1]
@@ -288,10 +272,7 @@ cdef class Factorise(_Linear):
         self.data.equations.parameter_rows = <const int32_t *> <uintptr_t> parameter_pattern[0].ctypes.data
         self.data.equations.parameter_columns = <const int32_t *> <uintptr_t> parameter_pattern[1].ctypes.data
         self.data.judge = &judge.data
-
-    @property
-    def run_address(self):
-        return <uintptr_t> (&run_factorise if self.data.second_errors.scalar == NULL else &run_second)
+        self.function = run_factorise if second_errors is None else run_second
 
 
 cdef class LinearSolve(_Linear):
@@ -307,7 +288,4 @@ cdef class LinearSolve(_Linear):
     def __init__(self, *, int64_t n, bandwidths, bint transposed):
         super().__init__(n, bandwidths)
         self.data.transposed = transposed
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run_solve
+        self.function = run_solve

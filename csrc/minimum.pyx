@@ -5,27 +5,14 @@ derivatives from the Cholesky factor at the minimum.
 """
 
 from libc.float cimport DBL_EPSILON, DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs
-from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_scalar_function scalar
-        void *ctx
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        const void *data
-    ctypedef enum iop_status:
-        IOP_CONVERGED, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_INVALID_GUESS, IOP_NOT_A_MINIMUM, IOP_UNBOUNDED
-        IOP_NON_SMOOTH, IOP_DEGENERATE_BOUND, IOP_INVALID_BOUNDS
+include "interface.pxi"
 
 cdef extern from "cholesky.h" nogil:
     void iop_cholesky_solve(int64_t n, const double *r, double *b, int64_t count)
@@ -85,7 +72,7 @@ cdef extern from "minimum.h" nogil:
     iop_status iop_descend(const iop_minimum *, iop_minimum_workspace *)
     void iop_polish(const iop_minimum *, iop_minimum_workspace *)
 
-include "derivative_error_declarations.pxi"
+include "several_unknowns.pxi"
 
 cdef extern from "minimum_verify.h" nogil:
     iop_status iop_verify_minimum(const iop_minimum *, iop_minimum_workspace *)
@@ -150,7 +137,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
     cdef const iop_minimum *s = <const iop_minimum *> operation.data
-    cdef int64_t i, j, k, failed = 0
+    cdef int64_t i, failed = 0
     cdef double *memory = <double *> malloc(doubles_needed(s) * sizeof(double) + 3 * s.n * sizeof(int32_t))
     cdef iop_minimum_workspace w
     cdef iop_derivatives derivatives
@@ -159,17 +146,15 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
         return -1
     lay_out(s, &w, &derivatives, memory)
     for i in range(n_batch):
-        read_inputs(s, &w, operation, inputs, input_strides, i)
+        read_element(operation, s.n, s.n_params, i, inputs, input_strides, w.point + s.n, w.guess)
+        memcpy(w.trial + s.n, w.point + s.n, s.n_params * sizeof(double))
         w.iterations = w.evaluations = w.factorisations = w.region.factorisations = w.refused = 0
         code = solve(s, &w)
         if code == IOP_CONVERGED:
             write_derivatives(s, &w, &derivatives, i, outputs)
         else:
             failed += 1
-            for k in range(6):
-                if outputs[k] != NULL:
-                    for j in range(operation.output_sizes[k]):
-                        outputs[k][i * operation.output_sizes[k] + j] = NAN
+            set_nan(operation, i, outputs)
         if status != NULL:
             status[i] = code
         if stats != NULL:
@@ -179,22 +164,6 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             stats[3][i] = w.refused
     free(memory)
     return failed
-
-
-cdef void read_inputs(const iop_minimum *s, iop_minimum_workspace *w, const iop_operation *operation,
-                      const double *const *inputs, const int64_t *input_strides, int64_t i) noexcept nogil:
-    """The parameters; then, if the guess is given, it is the last n inputs."""
-    cdef int64_t n = s.n, p = s.n_params, total = 0, at = 0, k, j
-    for k in range(operation.n_inputs):
-        total += operation.input_sizes[k]
-    for k in range(operation.n_inputs):
-        for j in range(operation.input_sizes[k]):
-            if at < p:
-                w.point[n + at] = inputs[k][i * input_strides[k] + j]
-            elif at >= total - n:
-                w.guess[at - total + n] = inputs[k][i * input_strides[k] + j]
-            at += 1
-    memcpy(w.trial + n, w.point + n, p * sizeof(double))
 
 
 cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
@@ -223,8 +192,7 @@ cdef int begin(const iop_minimum *s, iop_minimum_workspace *w) noexcept nogil:
         mean += fabs(w.guess[i]) / n
     memcpy(w.point, w.guess, n * sizeof(double))
     for i in range(n):
-        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
-        w.weight[i] = fabs(w.guess[i]) if fabs(w.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
+        w.weight[i] = weight_of(w.guess[i], mean)
     iop_evaluate_objective(s, w, w.point, w.values)
     w.guess_value = w.values[0]
     w.undefined = 0
@@ -299,7 +267,7 @@ cdef void write_derivatives(const iop_minimum *s, iop_minimum_workspace *w, iop_
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class Minimum:
+cdef class Minimum(Kernel):
     """A minimiser bound to its callbacks: what an Operation needs to run it.
 
     Parameters
@@ -357,20 +325,5 @@ cdef class Minimum:
         self.data.rtol = rtol
         self.data.max_steps = max_steps
         self.data.derivatives = derivatives
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
-
-
-cdef iop_callback as_callback(bundle):
-    cdef iop_callback callback
-    callback.scalar = NULL
-    callback.ctx = NULL
-    if bundle is not None:
-        callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
-    return callback
+        self.function = run
+        self.address = &self.data

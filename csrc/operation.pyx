@@ -5,7 +5,6 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_CheckExact
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.string cimport strcmp
 from libc.stdlib cimport free, malloc
 
@@ -17,18 +16,9 @@ import numpy as np
 cdef extern from "Python.h":
     PyObject *PyErr_Occurred()
 
+include "interface.pxi"
+
 cdef extern from "implicitops.h" nogil:
-    ctypedef struct iop_operation
-    ctypedef int64_t (*iop_run_function)(const iop_operation *, int64_t, const double *const *, const int64_t *,
-                                         double *const *, int32_t *, int64_t *const *) noexcept nogil
-    ctypedef struct iop_operation:
-        iop_run_function run
-        int32_t n_inputs
-        int32_t n_outputs
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        const void *data
-        int32_t has_derivatives
     enum:
         IOP_N_STATS
 

@@ -6,34 +6,12 @@ verification that the point is a root, derivatives of the root).
 
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, exp2, fabs, floor, fmax, fmin, isfinite, isinf, isnan, ldexp
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_block_function)(int64_t, int64_t, const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_block_function block
-        void *ctx
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        const void *data
-    enum:
-        IOP_ROW
-        IOP_CONVERGED, IOP_NO_SIGN_CHANGE, IOP_DISCONTINUITY, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR
-        IOP_INVALID_INPUT, IOP_STALLED, IOP_INVALID_BRACKET, IOP_INVALID_GUESS
-
-cdef extern from "lanes.h" nogil:
-    int64_t iop_lanes_per_block(int64_t n, int64_t rows)
-    int64_t iop_row_stride(int64_t lanes)
-    int64_t iop_filled_lanes(int64_t n)
-    void iop_fill_lanes(int64_t n, int64_t rows, int64_t stride, double *block)
-    void iop_gather(const iop_operation *operation, int64_t first, int64_t n, int64_t stride,
-                    const double *const *inputs, const int64_t *input_strides, double *block)
-    void iop_scatter(const double *block, int64_t stride, int64_t first, int64_t n, int64_t size, double *output)
+include "interface.pxi"
+include "lanes.pxi"
 
 cdef extern from "root_scalar.h" nogil:
     enum:
@@ -321,7 +299,7 @@ cdef int errors(const iop_root_scalar *root, Workspace *w, int64_t filled, int64
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class RootScalar:
+cdef class RootScalar(Kernel):
     """A scalar root finder bound to its callbacks: what an Operation needs to run it.
 
     Parameters
@@ -344,18 +322,10 @@ cdef class RootScalar:
     def __init__(self, *, residual, start, finish, errors, str start_kind, int64_t n_params, int64_t n_jacobian,
                  int64_t n_hessian, double rtol, double atol, int64_t max_steps):
         self.keep = (residual, start, finish, errors)
-        self.data.residual.block = <iop_block_function> <uintptr_t> residual.block_address
-        self.data.residual.ctx = NULL
-        self.data.finish.block = <iop_block_function> <uintptr_t> finish.block_address
-        self.data.finish.ctx = NULL
-        self.data.errors.block = NULL
-        self.data.errors.ctx = NULL
-        if errors is not None:
-            self.data.errors.block = <iop_block_function> <uintptr_t> errors.block_address
-        self.data.start.block = NULL
-        self.data.start.ctx = NULL
-        if start is not None:
-            self.data.start.block = <iop_block_function> <uintptr_t> start.block_address
+        self.data.residual = as_callback(residual)
+        self.data.finish = as_callback(finish)
+        self.data.errors = as_callback(errors)
+        self.data.start = as_callback(start)
         kinds = {"bracket": IOP_START_BRACKET, "guess": IOP_START_GUESS, "both": IOP_START_BOTH}
         self.data.start_kind = kinds[start_kind]
         self.data.n_params = n_params
@@ -364,11 +334,5 @@ cdef class RootScalar:
         self.data.rtol = rtol
         self.data.atol = atol
         self.data.max_steps = max_steps
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
+        self.function = run
+        self.address = &self.data

@@ -5,26 +5,13 @@ a fixed point; Newton for the logarithms of positive unknowns; Levenberg-Marquar
 """
 
 from libc.float cimport DBL_EPSILON
-from libc.math cimport NAN, fabs
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 import numpy as np
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef void (*iop_scalar_function)(const double *, double *, void *) noexcept nogil
-    ctypedef struct iop_callback:
-        iop_scalar_function scalar
-        void *ctx
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
-        const int64_t *output_sizes
-        int32_t n_inputs
-        const void *data
-    ctypedef enum iop_status:
-        IOP_CONVERGED, IOP_MAX_STEPS, IOP_UNDEFINED, IOP_SINGULAR, IOP_INVALID_INPUT, IOP_INVALID_GUESS, IOP_STALLED
+include "interface.pxi"
 
 cdef extern from "linear.h" nogil:
     ctypedef struct iop_matrix_shape:
@@ -71,7 +58,7 @@ cdef extern from "root_system.h" nogil:
     iop_status iop_levenberg_marquardt(const iop_root_system *, iop_root_workspace *, double, double *)
     int iop_is_regular(const iop_root_system *, iop_root_workspace *)
 
-include "derivative_error_declarations.pxi"
+include "several_unknowns.pxi"
 
 cdef extern from "anderson.h" nogil:
     int64_t iop_anderson_memory(int64_t)
@@ -89,7 +76,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
     cdef const iop_root_system *s = <const iop_root_system *> operation.data
-    cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, k, j, at, failed = 0, total = 0
+    cdef int64_t n = s.shape.n, p = s.n_params, n_values = 2 * n + s.n_entries, i, failed = 0
     cdef int64_t n_matrix = n * (iop_matrix_width(&s.shape) if iop_matrix_width(&s.shape) > n else n)
     cdef int64_t n_derivatives = iop_derivatives_size(n, p, s.n_entries, s.n_parameter_entries, s.derivatives)
     cdef int64_t size = (2 * (n + p) + 2 * n_values + 2 * n_matrix + 9 * n + n_derivatives
@@ -116,18 +103,8 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
     e.anderson = e.guess + 2 * n
     bind_derivatives(s, &w, &e.derivatives, e.anderson + iop_anderson_memory(n))
     w.pivot = <int32_t *> (e.anderson + iop_anderson_memory(n) + n_derivatives)
-    for k in range(operation.n_inputs):
-        total += operation.input_sizes[k]
     for i in range(n_batch):
-        # The parameters; then, if the guess is given, it is the last n inputs.
-        at = 0
-        for k in range(operation.n_inputs):
-            for j in range(operation.input_sizes[k]):
-                if at < p:
-                    w.point[n + at] = inputs[k][i * input_strides[k] + j]
-                elif at >= total - n:
-                    e.guess[at - total + n] = inputs[k][i * input_strides[k] + j]
-                at += 1
+        read_element(operation, n, p, i, inputs, input_strides, w.point + n, e.guess)
         memcpy(w.trial + n, w.point + n, p * sizeof(double))
         w.iterations = w.evaluations = w.factorisations = w.fallback = w.logarithmic = 0
         code = solve(s, &w, &e)
@@ -135,10 +112,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
             write_derivatives(s, &w, &e.derivatives, i, outputs)
         else:
             failed += 1
-            for k in range(6):
-                if outputs[k] != NULL:
-                    for j in range(operation.output_sizes[k]):
-                        outputs[k][i * operation.output_sizes[k] + j] = NAN
+            set_nan(operation, i, outputs)
         if status != NULL:
             status[i] = code
         if stats != NULL:
@@ -182,8 +156,7 @@ cdef int begin(const iop_root_system *s, iop_root_workspace *w, Element *e) noex
         w.point[i] = e.guess[i]
         mean += fabs(e.guess[i]) / n
     for i in range(n):
-        # A guess that is all but zero says nothing of the unknown's scale, and its square underflows.
-        w.weight[i] = fabs(e.guess[i]) if fabs(e.guess[i]) > 1e-100 else (mean if mean > 1e-100 else 1.0)
+        w.weight[i] = weight_of(e.guess[i], mean)
     iop_evaluate_system(s, w, w.point, w.values)
     return IOP_CONVERGED if iop_all_finite(w.values, n) else IOP_UNDEFINED
 
@@ -299,7 +272,7 @@ cdef void write_derivatives(const iop_root_system *s, iop_root_workspace *w, iop
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class RootSystem:
+cdef class RootSystem(Kernel):
     """A root finder for systems bound to its callbacks: what an Operation needs to run it.
 
     Parameters
@@ -355,20 +328,5 @@ cdef class RootSystem:
         self.data.max_steps = max_steps
         self.data.derivatives = derivatives
         self.data.fixed_point = fixed_point
-
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> &self.data
-
-
-cdef iop_callback as_callback(bundle):
-    cdef iop_callback callback
-    callback.scalar = NULL
-    callback.ctx = NULL
-    if bundle is not None:
-        callback.scalar = <iop_scalar_function> <uintptr_t> bundle.scalar_address
-    return callback
+        self.function = run
+        self.address = &self.data

@@ -1,11 +1,8 @@
 """Why each solve ended, read from its value: NaN carries the status (marked_nan.h), a number means converged."""
 
-from libc.stdint cimport int32_t, int64_t, uintptr_t
 
 
-cdef extern from "implicitops.h" nogil:
-    ctypedef struct iop_operation:
-        const int64_t *input_sizes
+include "interface.pxi"
 
 cdef extern from "marked_nan.h" nogil:
     int32_t iop_status_in(double number)
@@ -30,13 +27,9 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return 0
 
 
-cdef class StatusOf:
+cdef class StatusOf(Kernel):
     """What an Operation needs to run it: nothing but the function."""
 
-    @property
-    def run_address(self):
-        return <uintptr_t> &run
-
-    @property
-    def data_address(self):
-        return <uintptr_t> 0
+    def __cinit__(self):
+        self.function = run
+        self.address = NULL
