@@ -10,7 +10,7 @@ INSTALLED := .venv/.requirements-installed
 BUILT := .venv/.kernels-built
 BENCHMARK := .venv/.benchmark-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-KERNELS := $(wildcard csrc/*.pyx csrc/*.pxd csrc/*.pxi csrc/*.h csrc/*.c)
+KERNELS := $(wildcard csrc/*.pyx csrc/*.pxi csrc/*.h csrc/*.c)
 PACKAGE := $(shell find implicitops -name __pycache__ -prune -o -name include -prune -o -type f ! -name '*.so' -print)
 
 MODERN := .venv-modern/bin

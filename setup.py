@@ -1,9 +1,9 @@
-"""Builds the Cython kernels and installs the C header. Everything declarative is in pyproject.toml."""
+"""Builds the Cython kernels and installs the C headers. Everything declarative is in pyproject.toml."""
 
 from __future__ import annotations
 
+import re
 import shutil
-import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -14,27 +14,30 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 SOURCES = "csrc"
 KERNELS = sorted(path.stem for path in (ROOT / SOURCES).glob("*.pyx"))
-HEADERS = sorted(path for pattern in ("*.h", "*.pxd", "*.pxi") for path in (ROOT / SOURCES).glob(pattern))
+DEPENDENCIES = sorted(
+    f"{SOURCES}/{path.name}" for pattern in ("*.h", "*.pxi") for path in (ROOT / SOURCES).glob(pattern)
+)
 # The package of a kernel, where it is not implicitops.kernels.
 PACKAGES = {"special": "codegen", "ode_methods": "problems"}
-# Where Cython looks for `cimport`: csrc/X.pxd lies here under its kernel's name, implicitops/kernels/_X.pxd.
-DECLARATIONS = "build/declarations"
+# What others include: the C interface, the mark of a failed solve, and the code of Theano's op. They are installed with
+# what they include themselves.
+PUBLIC_HEADERS = ("implicitops.h", "marked_nan.h", "theano_call.h")
 
 # No -ffast-math: it breaks NaN and, in a shared library, switches the whole process to flush-to-zero.
-# No contraction: a result must not depend on whether the machine has fused multiply-add.
-# No OpenMP runtime (PyMC3 forks), only its simd pragma.
-if sys.platform == "win32":
-    COMPILE_ARGS = ["/O2", "/fp:precise"]
-else:
-    COMPILE_ARGS = [
-        "-O3",
-        "-ffp-contract=off",
-        "-fno-math-errno",
-        "-fno-trapping-math",
-        "-fopenmp-simd",
-        "-fno-thread-jumps",
-        "-fno-tree-vectorize",
-    ]
+COMPILE_ARGS = [
+    "-O3",
+    # A result must not depend on whether the machine has fused multiply-add.
+    "-ffp-contract=off",
+    # sqrt is one instruction then, without a call that sets errno for negative numbers: nobody reads errno.
+    "-fno-math-errno",
+    # Both sides of a condition may be evaluated, as nobody reads the exception flags: without it loops with selections
+    # are not vectorised (in root_scalar.c 46 loops instead of 54).
+    "-fno-trapping-math",
+    # "#pragma omp simd" vectorises a loop. No OpenMP runtime: PyMC3 forks.
+    "-fopenmp-simd",
+    # No loop but those: on the short loops of small systems vectors cost more than they save.
+    "-fno-tree-vectorize",
+]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -53,7 +56,7 @@ def kernels() -> list[Extension]:
             f"implicitops.{PACKAGES.get(name, 'kernels')}._{name}",
             [f"{SOURCES}/{name}.pyx"],
             include_dirs=[SOURCES],
-            depends=[f"{SOURCES}/{header.name}" for header in HEADERS],
+            depends=DEPENDENCIES,
             extra_compile_args=COMPILE_ARGS,
         )
         for name in KERNELS
@@ -66,31 +69,31 @@ def tensorflow_op() -> Extension:
         "implicitops.backends._tensorflow_op",
         [f"{SOURCES}/tensorflow_op.c", f"{SOURCES}/tensorflow_xla.c"],
         include_dirs=[SOURCES],
-        depends=[f"{SOURCES}/{header.name}" for header in HEADERS],
+        depends=DEPENDENCIES,
         extra_compile_args=COMPILE_ARGS,
         optional=True,  # without it TensorFlow calls Python, see implicitops/backends/tensorflow/python.py
     )
 
 
-def stage_declarations() -> None:
-    """Lays out ``csrc/X.pxd`` so that ``from implicitops.kernels._X cimport`` works in another kernel."""
-    package = ROOT / DECLARATIONS / "implicitops" / "kernels"
-    shutil.rmtree(ROOT / DECLARATIONS, ignore_errors=True)
-    package.mkdir(parents=True)
-    for folder in (package, package.parent):
-        (folder / "__init__.pxd").touch()
-    for header in HEADERS:
-        if header.suffix == ".pxd" and header.stem in KERNELS:
-            shutil.copy2(header, package / f"_{header.name}")
+def installed_headers() -> list[str]:
+    """The public headers and all that they include."""
+    found = list(PUBLIC_HEADERS)
+    for name in found:
+        included = re.findall(r'^#include "(.+)"', (ROOT / SOURCES / name).read_text(), flags=re.MULTILINE)
+        found += [header for header in included if header not in found]
+    return sorted(found)
 
 
 def copy_headers(package_root: Path) -> None:
-    """Puts headers and shared declarations where a backend compiles against them: implicitops/include."""
+    """Puts the headers where a backend compiles against them, implicitops/include, and removes others from there."""
     target = package_root / "implicitops" / "include"
     target.mkdir(parents=True, exist_ok=True)
-    for header in HEADERS:
-        if header.stem not in KERNELS and header.suffix != ".pxi":
-            shutil.copy2(header, target / header.name)
+    names = installed_headers()
+    for stale in target.iterdir():
+        if stale.name not in names:
+            stale.unlink()
+    for name in names:
+        shutil.copy2(ROOT / SOURCES / name, target / name)
 
 
 class BuildPackage(build_py):
@@ -111,17 +114,6 @@ class BuildKernels(build_ext):
             copy_headers(ROOT)
 
 
-extensions = kernels()
-if extensions:
-    stage_declarations()
-    extensions = cythonize(
-        extensions,
-        build_dir="build/cython",
-        include_path=[DECLARATIONS, SOURCES],
-        compiler_directives=DIRECTIVES,
-    )
+extensions = cythonize(kernels(), build_dir="build/cython", include_path=[SOURCES], compiler_directives=DIRECTIVES)
 
-if sys.platform != "win32":
-    extensions = [*extensions, tensorflow_op()]
-
-setup(ext_modules=extensions, cmdclass={"build_py": BuildPackage, "build_ext": BuildKernels})
+setup(ext_modules=[*extensions, tensorflow_op()], cmdclass={"build_py": BuildPackage, "build_ext": BuildKernels})

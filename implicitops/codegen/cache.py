@@ -38,8 +38,6 @@ def cache_directory() -> pathlib.Path | None:
         home = pathlib.Path.home()
     except RuntimeError:
         return None
-    if sys.platform == "win32":
-        return pathlib.Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "implicitops" / "cache"
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "implicitops"
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "implicitops"

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import itertools
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -203,8 +202,8 @@ def _link(artifact: Artifact) -> Any:
         if _LINKER is None:
             # RuntimeDyld, the older linker, maps each section of an object on its own. In a process with gigabytes of
             # mappings code then lies too far from its constants for a 32-bit offset, which ends the process. JITLink
-            # maps an object as one block; it has no Windows.
-            _LINKER = llvm.create_lljit_compiler(create_target_machine(), use_jit_link=sys.platform != "win32")
+            # maps an object as one block.
+            _LINKER = llvm.create_lljit_compiler(create_target_machine(), use_jit_link=True)
         _DISCARDED.clear()
         library = llvm.JITLibraryBuilder().add_object_img(artifact.object_code).add_current_process()
         for symbol, address in addresses.items():

@@ -67,8 +67,6 @@ def address_of(symbol: str) -> int:
 
 @functools.cache
 def _c_library() -> ctypes.CDLL:
-    if sys.platform == "win32":
-        return ctypes.CDLL("ucrtbase")
     process = ctypes.CDLL(None)
     if hasattr(process, "erfc"):
         return process
