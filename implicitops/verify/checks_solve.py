@@ -17,6 +17,7 @@ from implicitops.errors import NotAvailableError
 from implicitops.kernels.parallel import get_num_threads, set_num_threads
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.status import Solution
 from implicitops.verify.case import Case, compare, compare_to
 from implicitops.verify.checks_derivatives import same_bits
@@ -151,20 +152,24 @@ def batch_equals_loop(problem: Problem, case: Case, order: int) -> Check:
 
 
 def start_has_no_influence(problem: Problem, case: Case, order: int) -> Check:
-    """A narrower bracket or another guess gives the same root and Jacobian: their derivative is zero."""
+    """A narrower bracket or another guess gives the same solution and Jacobian: their derivative is zero."""
     name = "numpy: derivative of the start is zero"
-    values = case.flat_output(_solve(problem, case).value)[:, 0]
+    if not isinstance(problem, ProblemWithUnknowns):
+        raise NotAvailableError("this check is for problems that are solved from a guess or a bracket")
+    found = _solve(problem, case).value
+    values = case.flat_output(found)
     # Wide enough for a sign change beyond rounding, narrow enough to leave a neighbouring root outside.
-    width = np.where(values != 0, 1e-6 * abs(values), 1e-6) + 1e3 * case.stacked("value_bound")[:, 0].astype(float)
-    if _as_root(problem).bracket is not None:
-        start: dict[str, Any] = {"bracket": (values - width, values + 0.7 * width)}
+    width = np.where(values != 0, 1e-6 * abs(values), 1e-6) + 1e3 * case.stacked("value_bound").astype(float)
+    if isinstance(problem, Root) and problem.bracket is not None:
+        start: dict[str, Any] = {"bracket": tuple((values + end * width).reshape(found.shape) for end in (-1, 0.7))}
     else:
-        start = {"guess": values + width}
+        start = {"guess": (values + width).reshape(found.shape)}
     solution = _solve(problem, case, 1, **start)
     if not np.all(solution.converged):
         return Check(name, None, reason=f"no solution from the other start: {np.ravel(solution.status)}")
     assert solution.jacobian is not None
-    computed = np.concatenate([solution.value[:, None, None], solution.jacobian[:, None]], axis=-1)
+    slopes = solution.jacobian.reshape(*values.shape, -1)
+    computed = np.concatenate([case.flat_output(solution.value)[:, :, None], slopes], axis=-1)
     true, bound = (
         np.concatenate([case.stacked("value" + end)[:, :, None], case.stacked("jacobian" + end)], axis=-1)
         for end in ("", "_bound")

@@ -72,3 +72,10 @@ def test_a_minimum_with_bounds_asks_for_a_reference():
     with pytest.raises(iop.ArgumentError, match="reference="):
         iop.verify_grad(problem, [0.5])
     assert iop.verify_grad(problem, [0.5], reference=lambda p: p).passed
+
+
+@pytest.mark.parametrize(("problem", "points"), PROBLEMS, ids=lambda v: repr(v)[:40])
+def test_another_guess_is_tried_for_every_kind_of_problem_that_has_one(problem, points):
+    report = iop.verify_grad(problem, points[:1], order=1)
+    (check,) = [check for check in report.checks if check.name == "numpy: derivative of the start is zero"]
+    assert check.passed
