@@ -1,6 +1,7 @@
 # make env    .venv with the pinned PyMC3 and TensorFlow stacks (Python 3.11) and the compiled kernels
 # make demo   the documentation's model, sampled with PyMC3
 # make test   lint and all tests but the slow ones
+# make test-some T="tests/problems tests/codegen/test_printer.py"   the tests that are named
 # make test-modern   .venv-modern with the newest TensorFlow and NumPy 2, and the tests that need no PyMC3 there
 PYTHON ?= python3.11
 WORKERS ?= 2
@@ -18,7 +19,7 @@ MODERN_INSTALLED := .venv-modern/.requirements-installed
 MODERN_BUILT := .venv-modern/.package-installed
 MODERN_TESTS := tests/backends tests/calculus tests/codegen tests/kernels tests/problems tests/symbolic tests/external tests/verify tests/test_status.py
 
-.PHONY: env demo test test-modern test-slow lint bench docs clean
+.PHONY: env demo test test-some test-modern test-slow lint bench docs clean
 .DELETE_ON_ERROR:
 
 env: $(BUILT)
@@ -69,6 +70,10 @@ demo: env
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-some: env
+	@test -n "$(T)" || { echo 'make test-some needs the tests to run: make test-some T="tests/problems tests/codegen"'; exit 1; }
+	$(BIN)/python -m pytest -n $(WORKERS) $(T)
 
 # -P and PYTHONSAFEPATH: what is imported is the package in .venv-modern, not the source tree with the kernels of .venv.
 test-modern: $(MODERN_BUILT)
