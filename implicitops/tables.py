@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+#: Formulas below each other; of more the last are left out.
+MOST_FORMULAS = 20
+
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
     """HTML of a table under its title, with notes below; none of the texts may hold HTML of its own.
@@ -28,6 +31,8 @@ def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]],
 
 
 def latex_rows(rows: Sequence[str]) -> str:
-    """LaTeX of formulas below each other, aligned at their ``&``, for a notebook's ``_repr_latex_``."""
+    """LaTeX of formulas below each other, the first of many, aligned at their ``&``, for ``_repr_latex_``."""
+    if len(rows) > MOST_FORMULAS:
+        rows = [*rows[: MOST_FORMULAS - 1], r"&\;\,\vdots"]
     body = r" \\ ".join(rows)
     return rf"$\displaystyle \begin{{aligned}} {body} \end{{aligned}}$"

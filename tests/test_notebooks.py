@@ -61,6 +61,14 @@ def test_a_statement_is_shown_as_its_formulas(problem, rows):
     assert problem._repr_latex_() == rf"$\displaystyle \begin{{aligned}} {body} \end{{aligned}}$"
 
 
+def test_of_many_formulas_the_first_are_shown():
+    unknowns = sp.symbols("u0:50")
+    shown = iop.Root([u - a for u in unknowns], unknowns, [a], guess=[1] * 50)._repr_latex_()
+    assert shown.count("&") == 20
+    assert "u_{0}" in shown
+    assert r"\vdots" in shown
+
+
 def test_existing_code_is_no_formula():
     problem = iop.External(lambda a: a, inputs={"a": ()}, outputs=())
     assert problem._repr_latex_() is None
