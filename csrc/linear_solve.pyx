@@ -4,6 +4,7 @@ The factorisation is data of its own (rows of L and U, then pivots, as doubles),
 point, forward or reverse and of any order, shares it. Where derivatives are inaccurate it is NaN.
 """
 
+from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs, isfinite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -40,7 +41,9 @@ cdef extern from "derivative_judge.h" nogil:
 
 
 cdef struct Data:
-    iop_callback entries        # of F_x and F_theta, F, and the errors of all three
+    iop_callback entries        # of F_x and F_theta, F, and the errors of all three; or, of large systems, apart ...
+    iop_callback residual       # ... F, the scale of its rounding error, and the entries of F_x ...
+    iop_callback parameter      # ... and the entries of F_theta
     iop_callback second_errors  # of F's second derivative along two directions
     iop_equations equations
     int64_t transposed
@@ -83,6 +86,21 @@ cdef bint begin(const Data *d, Workspace *w) noexcept nogil:
     return w.memory != NULL
 
 
+cdef void evaluate_apart(const Data *d, const Workspace *w) noexcept nogil:
+    """What the callback for all would write, with errors that are a few units of rounding of each number."""
+    cdef const iop_equations *e = &d.equations
+    cdef int64_t n = e.shape.n, n_entries = e.n_entries + e.n_parameter_entries, k
+    cdef double *residual = w.values + n_entries
+    cdef double *errors = residual + n
+    d.residual.scalar(w.point, residual, d.residual.ctx)
+    memcpy(w.values, errors + n, e.n_entries * sizeof(double))
+    d.parameter.scalar(w.point, w.values + e.n_entries, d.parameter.ctx)
+    for k in range(n):
+        errors[k] *= 4 * DBL_EPSILON
+    for k in range(n_entries):
+        errors[n + k] = 4 * DBL_EPSILON * fabs(w.values[k])
+
+
 cdef bint evaluate(const Data *d, const Workspace *w, const iop_operation *operation, int32_t n_arguments, int64_t i,
                    const double *const *inputs, const int64_t *input_strides) noexcept nogil:
     """Runs the callback at element i of inputs that begin with the parameters and x; whether that is a point."""
@@ -94,7 +112,10 @@ cdef bint evaluate(const Data *d, const Workspace *w, const iop_operation *opera
         memcpy(w.point + at, inputs[k] + i * input_strides[k], operation.input_sizes[k] * sizeof(double))
         at += operation.input_sizes[k]
     memcpy(w.point, inputs[n_arguments - 1] + i * input_strides[n_arguments - 1], n * sizeof(double))
-    d.entries.scalar(w.point, w.values, d.entries.ctx)
+    if d.entries.scalar != NULL:
+        d.entries.scalar(w.point, w.values, d.entries.ctx)
+    else:
+        evaluate_apart(d, w)
     # Where the solve failed x is NaN, of which a constant matrix knows nothing.
     for j in range(w.n_point):
         is_finite &= isfinite(w.point[j]) != 0
@@ -248,7 +269,9 @@ cdef class Factorise(_Linear):
 
     Parameters
     ----------
-    entries : compiled bundle (x, theta) -> entries of F_x and F_theta, F, errors of F and of both
+    entries : compiled bundle (x, theta) -> entries of F_x and F_theta, F, errors of F and of both; None for a large system
+    residual : compiled bundle (x, theta) -> F, the scale of its rounding error, entries of F_x; where ``entries`` is None
+    parameter : compiled bundle (x, theta) -> entries of F_theta; where ``entries`` is None
     second_errors : compiled bundle (x, theta, u, a, v, b, errors of u, v) -> errors of D2F[(u, a), (v, b)], or None
     pattern, parameter_pattern : int32 arrays (2, count), rows and columns of the entries
     n, n_params : int
@@ -256,13 +279,15 @@ cdef class Factorise(_Linear):
     judge : Judge of derivatives
     """
 
-    def __init__(self, *, entries, second_errors, pattern, parameter_pattern, int64_t n, int64_t n_params, bandwidths,
-                 Judge judge not None):
+    def __init__(self, *, entries, residual, parameter, second_errors, pattern, parameter_pattern, int64_t n,
+                 int64_t n_params, bandwidths, Judge judge not None):
         super().__init__(n, bandwidths)
         pattern = np.ascontiguousarray(pattern, dtype=np.int32)
         parameter_pattern = np.ascontiguousarray(parameter_pattern, dtype=np.int32)
-        self.keep = (entries, second_errors, pattern, parameter_pattern, judge)
+        self.keep = (entries, residual, parameter, second_errors, pattern, parameter_pattern, judge)
         self.data.entries = as_callback(entries)
+        self.data.residual = as_callback(residual)
+        self.data.parameter = as_callback(parameter)
         self.data.second_errors = as_callback(second_errors)
         self.data.equations.n_params = n_params
         self.data.equations.n_entries = pattern.shape[1]

@@ -20,12 +20,12 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.calculus.doubt import scalar_doubt
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
 from implicitops.codegen import Bundle
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.differentiate import rounding_scale
+from implicitops.symbolic.doubt import scalar_doubt
 from implicitops.symbolic.equations import residuals_of
 from implicitops.symbolic.rounding import running_errors
 from implicitops.symbolic.tape import Tape

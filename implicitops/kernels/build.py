@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from implicitops.calculus.collect import Collect, Distribute
-from implicitops.calculus.doubt import restarted
 from implicitops.calculus.einsum import Einsum
 from implicitops.calculus.evaluate import Evaluate
 from implicitops.calculus.operation import Operation
@@ -42,6 +41,7 @@ from implicitops.problems.integral import Integral
 from implicitops.problems.minimum import Minimum
 from implicitops.problems.ode import ODE
 from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.doubt import restarted
 from implicitops.symbolic.equations import equations_of
 from implicitops.symbolic.minimum import MinimumRule
 
@@ -227,7 +227,10 @@ def _factorise(operation: Factorise | SecondOrderFactors) -> Any:
     equations, key = operation.equations, operation.problem.equation_key
     order = 2 if isinstance(operation, SecondOrderFactors) else 1
     return _linear_solve.Factorise(
-        entries=compiled(f"{key}/linear", equations.linear_bundle),
+        # Of a large system what its solver has compiled anyway, without the errors that only a bundle of its own tells.
+        entries=None if equations.is_large else compiled(f"{key}/linear", equations.linear_bundle),
+        residual=compiled(f"{key}/system", equations.residual_bundle) if equations.is_large else None,
+        parameter=compiled(f"{key}/parameter", equations.parameter_bundle) if equations.is_large else None,
         second_errors=compiled(f"{key}/second_errors", equations.second_error_bundle) if order == 2 else None,
         pattern=equations.jacobian_pattern,
         parameter_pattern=equations.parameter_pattern,

@@ -8,7 +8,6 @@ from typing import Any
 
 import sympy as sp
 
-from implicitops.calculus.doubt import rounded_solution
 from implicitops.codegen import Bundle
 from implicitops.problems.base import Problem
 from implicitops.problems.fixed_point import FixedPoint
@@ -16,8 +15,9 @@ from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.differentiate import rounding_scale
+from implicitops.symbolic.doubt import rounded_solution
 from implicitops.symbolic.minimum import stationarity
-from implicitops.symbolic.rounding import UNIT, running_errors
+from implicitops.symbolic.rounding import running_errors
 from implicitops.symbolic.tape import Tape
 
 #: Most entries for whose doubt running errors are written down. Those of more take longer to compile than all else:
@@ -133,15 +133,16 @@ class Equations:
         scales = [self.tape.add(rounding_scale(residual)) for residual in self.residuals]
         return self.tape.bundle(self.symbols, (*self.values, *scales, *self._jacobian))
 
+    @property
+    def is_large(self) -> bool:
+        """Whether a bundle of all that a factorisation in a graph needs takes too long to compile."""
+        return len(self.jacobian_pattern[0]) + len(self.parameter_pattern[0]) > MOST_ENTRIES
+
     def linear_bundle(self) -> Bundle:
         """(x, p) to the entries of F_x and F_p, F, and the errors of F and of the entries, where x is rounded."""
         entries = [*self._jacobian, *self._entries(self.statement.parameters, self.parameter_pattern)]
         known = rounded_solution(self.tape, self.statement.unknowns)
-        if len(entries) <= MOST_ENTRIES:
-            errors = running_errors(self.tape, [*self.values, *entries], known)
-        else:
-            scales = [*map(rounding_scale, self.residuals), *map(sp.Abs, entries)]
-            errors = [self.tape.add(8 * UNIT * scale) for scale in scales]
+        errors = running_errors(self.tape, [*self.values, *entries], known)
         return self.tape.bundle(self.symbols, (*entries, *self.values, *errors))
 
     def parameter_bundle(self) -> Bundle:
