@@ -6,9 +6,8 @@ inferred; the species' concentrations at equilibrium are an implicit function of
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib
+from _command_line import save
 
 matplotlib.use("Agg")
 import arviz as az
@@ -69,10 +68,7 @@ def draw(trace: az.InferenceData, exact: np.ndarray, measured: np.ndarray) -> No
     joint.plot(TRUE_PKA, 0, "k+", ms=12, label="truth")
     joint.set(xlabel="pKa", ylabel="total acid, difference from truth (micromol/l)", title="Posterior")
     joint.legend()
-    path = Path("output") / "buffer_ph.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"figure: {path}")
+    save(figure, "buffer_ph.png")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """The documentation's model: mu + mu*exp(theta*mu) = 1 with theta ~ HalfNormal(1), and three noisy values of mu."""
 
-import argparse
-from pathlib import Path
-
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
 import arviz as az
@@ -10,6 +7,7 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
@@ -18,7 +16,6 @@ import matplotlib.pyplot as plt
 
 OBSERVED = np.array([0.2, 0.21, 0.3])
 SD = 0.1
-FIGURE = Path(__file__).resolve().parents[1] / "output" / "documentation_model.png"
 
 mu, theta = sp.symbols("mu theta")
 mu_of = iop.Root(mu + mu * sp.exp(theta * mu) - 1, mu, [theta], bracket=(0, 1))
@@ -32,12 +29,9 @@ def model():
     return built
 
 
-def sample(draws=4000, backend="theano", **options):
+def sample(draws=4000, **options):
     options = {"tune": 1000, "chains": 4, "target_accept": 0.95, "random_seed": 1, **options}
-    with model():
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(), **options)
 
 
 def exact_posteriors():
@@ -66,21 +60,17 @@ def plot(posterior, exact):
     axes[1, 0].set_xlabel("draw (4 chains)")
     axes[0, 1].legend(frameon=False, fontsize="small", loc="upper right")
     figure.align_ylabels()
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    save(figure, "documentation_model.png", dpi=150)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     inference = sample(backend=backend)
     print(az.summary(inference, var_names=["theta", "mu"]).to_string())
     exact = exact_posteriors()
     grid, density = exact["theta"]
     print(f"exact mean of theta, by quadrature: {np.average(grid, weights=density):.3f}")
     plot(inference.posterior, exact)
-    print(f"figure: {FIGURE}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import arviz as az
 import matplotlib
 import numpy as np
 import sympy as sp
+from _command_line import save
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow has much to say about its machine
 import tensorflow as tf
@@ -23,7 +23,6 @@ import matplotlib.pyplot as plt
 
 OBSERVED = np.array([0.2, 0.21, 0.3])
 SD = 0.1
-FIGURE = Path(__file__).resolve().parents[1] / "output" / "documentation_model_tfp.png"
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 one = tf.constant(1, tf.float64)
@@ -99,8 +98,7 @@ def plot(posterior: Any, surrogate: Any, losses: np.ndarray) -> None:
     right.plot(losses, "C0", lw=0.5)
     right.set(xlabel="step", ylabel="negative ELBO", title="Variational fit", xlim=(0, len(losses)))
     right.set_ylim(losses[len(losses) // 2 :].min() - 0.1, np.percentile(losses, 99.5) + 0.1)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=150)
+    save(figure, "documentation_model_tfp.png", dpi=150)
     plt.close(figure)
 
 
@@ -116,7 +114,6 @@ def main() -> None:
     fitted = np.average(grid, weights=surrogate.prob(grid).numpy())
     print(f"mean of theta by variational inference: {fitted:.4f}")
     plot(inference.posterior, surrogate, losses)
-    print(f"figure: {FIGURE}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ enzyme and the inhibition constant of the second are inferred from concentration
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib
+from _command_line import save
 
 matplotlib.use("Agg")
 import arviz as az
@@ -62,10 +61,7 @@ def draw(trace: az.InferenceData, measured: np.ndarray) -> None:
     joint.plot(TRUE_RATE, TRUE_INHIBITION, "k+", ms=12, label="truth")
     joint.set(xlabel="maximal rate (mmol/l/s)", ylabel="inhibition constant (mmol/l)", title="Posterior")
     joint.legend()
-    path = Path("output") / "enzyme_steady_state.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"figure: {path}")
+    save(figure, "enzyme_steady_state.png")
 
 
 if __name__ == "__main__":

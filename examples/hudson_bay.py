@@ -14,6 +14,7 @@ import arviz as az
 import matplotlib
 import numpy as np
 import sympy as sp
+from _command_line import save
 
 import implicitops as iop
 
@@ -73,7 +74,7 @@ def report(inference: az.InferenceData) -> None:
         print(f"{name:10} {mean:10.4f} {reference:10.4f} {in_sds:17.3f} {in_errors:22.1f}")
 
 
-def draw(posterior: Any, file: Path, n_curves: int = 1000) -> None:
+def draw(posterior: Any, file_name: str, n_curves: int = 1000) -> None:
     """Both populations with 90 % bands: of the population itself, and of the pelts that it predicts."""
     rng = np.random.default_rng(4)
     flat = {name: posterior[name].values.ravel() for name in REFERENCE}
@@ -94,7 +95,5 @@ def draw(posterior: Any, file: Path, n_curves: int = 1000) -> None:
         axis.set_xticks(range(1900, 1921, 5))
         axis.legend(frameon=False, loc="upper right", fontsize="small")
     axes[0].set(ylabel="thousands", ylim=(0, None))
-    file.parent.mkdir(exist_ok=True)
-    figure.savefig(file, dpi=120)
+    save(figure, file_name)
     plt.close(figure)
-    print(f"figure: {file}")

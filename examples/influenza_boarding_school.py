@@ -9,9 +9,6 @@ Mathematical Biology (SIAM 2006), read from a figure in British Medical Journal 
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
 import arviz as az
@@ -19,13 +16,13 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = Path(__file__).resolve().parents[1] / "output" / "influenza_boarding_school.png"
 N_BOYS = 763
 IN_BED = np.array([3, 8, 26, 76, 225, 298, 258, 233, 189, 128, 68, 29, 14, 4])  # 22 January to 4 February
 DAYS = np.arange(1, IN_BED.size + 1)
@@ -58,20 +55,15 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 1000, **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "target_accept": 0.95, "random_seed": 5, **options}
-    with model():
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(), **options)
 
 
 def main() -> None:
     """Sample, compare with the published table, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     inference = sample(backend=backend)
     print(az.summary(inference, round_to=3).to_string())
     for name, (mean, sd) in PUBLISHED.items():
@@ -103,9 +95,7 @@ def draw(posterior: az.InferenceData) -> None:
     joint.plot(*mean, "k+", ms=12, label="published mean")
     joint.set(xlabel="basic reproduction number", ylabel="recovery time (days)", title="Posterior")
     joint.legend(frameon=False)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "influenza_boarding_school.png")
 
 
 if __name__ == "__main__":

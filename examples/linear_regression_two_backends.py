@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 import implicitops  # noqa: F401  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
@@ -17,13 +16,13 @@ import arviz as az
 import matplotlib
 import numpy as np
 import pymc3 as pm
+from _command_line import save
 
 from implicitops.sampling import sample
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = Path(__file__).resolve().parents[1] / "output" / "linear_regression_two_backends.png"
 NAMES = ("alpha", "beta_0", "beta_1")
 PRIOR_SD, NOISE_SD = 10.0, 1.0
 PUBLISHED = {"theano": (0.9054, 0.9459, 2.6006), "tensorflow": (0.9055, 0.9478, 2.6209)}
@@ -138,9 +137,7 @@ def draw(rows: dict[tuple[str, str], Row]) -> None:
     axes[0].legend(frameon=False)
     axes[1].bar(labels, [r.effective_per_second for r in rows.values()], color=["C0", "C1"] * 2)
     axes[1].set(yscale="log", ylabel="effective draws per second", title="Speed, without compilation")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "linear_regression_two_backends.png")
 
 
 def main() -> None:

@@ -6,19 +6,15 @@ with TensorFlow Probability is lynx_hare_tfp.py.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import implicitops as iop  # noqa: F401  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
 import arviz as az
 import numpy as np
 import pymc3 as pm
+from _command_line import chosen_backend
 from hudson_bay import PELTS, POPULATIONS, REFERENCE, comparison, draw, report
 
 from implicitops import sampling
-
-FIGURE = Path(__file__).resolve().parent.parent / "output" / "lynx_hare.png"
 
 __all__ = ["PELTS", "POPULATIONS", "REFERENCE", "comparison", "model", "sample"]
 
@@ -35,23 +31,18 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 1000, **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 3, **options}
-    with model():
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(), **options)
 
 
 def main() -> None:
     """Sample, compare with the reference, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     inference = sample(backend=backend)
     report(inference)
-    draw(inference.posterior, FIGURE)
+    draw(inference.posterior, "lynx_hare.png")
 
 
 if __name__ == "__main__":

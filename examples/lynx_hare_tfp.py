@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import arviz as az
@@ -21,7 +20,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from hudson_bay import PELTS, REFERENCE, draw, populations, report
 
-FIGURE = Path(__file__).resolve().parents[1] / "output" / "lynx_hare_tfp.png"
 SIZES = populations(rtol=1e-6, atol=1e-6)  # the tolerances of the case study
 NAMES = tuple(REFERENCE)  # in the order of the model below
 
@@ -129,7 +127,7 @@ def main() -> None:
     """Sample, compare with the reference, draw."""
     inference = sample()
     report(inference)
-    draw(inference.posterior, FIGURE)
+    draw(inference.posterior, "lynx_hare_tfp.png")
 
 
 if __name__ == "__main__":

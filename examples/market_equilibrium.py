@@ -7,9 +7,8 @@ The sensitivity and the costs are inferred from prices that are observed in mark
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib
+from _command_line import save
 
 matplotlib.use("Agg")
 import arviz as az
@@ -69,10 +68,7 @@ def draw(trace: az.InferenceData, observed: np.ndarray) -> None:
     right.axline((mean.min(), mean.min()), slope=1, color="k", lw=0.8)
     right.set(xlabel="observed price", ylabel="posterior mean price", title="Equilibrium prices")
     right.legend()
-    path = Path("output") / "market_equilibrium.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"figure: {path}")
+    save(figure, "market_equilibrium.png")
 
 
 if __name__ == "__main__":

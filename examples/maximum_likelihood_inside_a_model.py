@@ -7,9 +7,8 @@ infer that belief and how strongly they held it. The estimate minimises the pena
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib
+from _command_line import save
 
 matplotlib.use("Agg")
 import arviz as az
@@ -62,10 +61,7 @@ def draw(trace: az.InferenceData, reports: np.ndarray, unpenalised: np.ndarray) 
     right.plot(unpenalised[:, 1], reports[:, 1], "C0o", ms=4, label="reported")
     right.set(xlabel="maximum-likelihood slope", ylabel="slope", title="Reports of 40 doctors")
     right.legend()
-    path = Path("output") / "maximum_likelihood_inside_a_model.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"figure: {path}")
+    save(figure, "maximum_likelihood_inside_a_model.png")
 
 
 if __name__ == "__main__":

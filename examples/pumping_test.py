@@ -14,7 +14,6 @@ deviations here are therefore too small, as those of the published fit are.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -25,6 +24,7 @@ import numpy as np
 import pymc3 as pm
 import scipy.special
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
@@ -32,7 +32,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).resolve().parent
-FIGURE = HERE.parent / "output" / "pumping_test.png"
 DISTANCE, MINUTES, DRAWDOWN = np.loadtxt(HERE / "data" / "oude_korendijk.csv", delimiter=",", skiprows=4, unpack=True)
 DAYS = MINUTES / 1440
 PUMPED = 788.0  # m3/d
@@ -69,20 +68,15 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 1000, **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 10, **options}
-    with model():
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(), **options)
 
 
 def main() -> None:
     """Check the integral, sample, compare with the published fit, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     print(f"largest relative difference from scipy.special.exp1: {check_against_scipy():.1e}")
     posterior = sample(backend=backend).posterior
     print(az.summary(posterior, round_to=6).to_string())
@@ -111,9 +105,7 @@ def draw(posterior: az.InferenceData) -> None:
     right.plot(PUBLISHED["T"], 1e4 * PUBLISHED["S"], "k+", ms=14, mew=2, label="published")
     right.set(xlabel="transmissivity, m$^2$/d", ylabel="storativity, 10$^{-4}$")
     right.legend(frameon=False)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "pumping_test.png")
 
 
 if __name__ == "__main__":

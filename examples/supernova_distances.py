@@ -10,9 +10,6 @@ as known; if it were not, it could not be told from H0.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
 import arviz as az
@@ -21,13 +18,13 @@ import numpy as np
 import pymc3 as pm
 import scipy.integrate
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = Path(__file__).resolve().parent.parent / "output" / "supernova_distances.png"
 SPEED_OF_LIGHT = 299_792.458  # km/s
 TRUTH = {"Omega_m": 0.315, "H0": 67.4}
 SCATTER = 0.15  # of one supernova, in magnitudes
@@ -67,20 +64,15 @@ def model(redshifts: np.ndarray, moduli: np.ndarray) -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 1000, **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 6, **options}
-    with model(*simulated()):
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(*simulated()), **options)
 
 
 def main() -> None:
     """Sample, compare with the truth, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     posterior = sample(backend=backend).posterior
     print(az.summary(posterior, round_to=4).to_string())
     print("parameter       mean        sd      truth  difference in sd")
@@ -115,9 +107,7 @@ def draw(posterior: az.InferenceData) -> None:
     right.plot(*TRUTH.values(), "k+", ms=14, mew=2, label="truth")
     right.set(xlabel="matter density", ylabel="Hubble constant, km/s/Mpc")
     right.legend(frameon=False)
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "supernova_distances.png")
 
 
 if __name__ == "__main__":

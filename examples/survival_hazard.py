@@ -9,9 +9,6 @@ simulated with parameters that are known.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
 
 import arviz as az
@@ -20,13 +17,13 @@ import numpy as np
 import pymc3 as pm
 import scipy.integrate
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-FIGURE = Path(__file__).resolve().parent.parent / "output" / "survival_hazard.png"
 TRUTH = {"level": -3.0, "season": 0.8, "trend": 0.35}
 STUDY_ENDS = 48.0  # months
 
@@ -75,20 +72,15 @@ def model(times: np.ndarray, died: np.ndarray) -> pm.Model:
     return built
 
 
-def sample(draws: int = 1000, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of four chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 1000, **options: object) -> az.InferenceData:
+    """Posterior draws of four chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 1000, "chains": 4, "cores": 2, "random_seed": 8, **options}
-    with model(*simulated()):
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(*simulated()), **options)
 
 
 def main() -> None:
     """Check the integral, sample, compare with the truth, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     print(f"largest relative difference from scipy.integrate.quad: {check_against_scipy():.1e}")
     times, died = simulated()
     print(f"{times.size} persons, of whom {died.sum()} died during the study")
@@ -129,9 +121,7 @@ def draw(posterior: az.InferenceData, n_curves: int = 1000) -> None:
     axes[1].step([0, *deaths], [1, *estimate], "C1", where="post", lw=1, label="Kaplan-Meier")
     for axis in axes:
         axis.legend(frameon=False, fontsize="small")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "survival_hazard.png")
 
 
 if __name__ == "__main__":

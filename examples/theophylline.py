@@ -13,7 +13,6 @@ L. B. Sheiner & S. L. Beal, NONMEM Users Guide, Part V (1994).
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import implicitops as iop  # isort: skip  # before PyMC3, whose Theano it gives a BLAS
@@ -23,6 +22,7 @@ import matplotlib
 import numpy as np
 import pymc3 as pm
 import sympy as sp
+from _command_line import chosen_backend, save
 
 from implicitops import sampling
 
@@ -30,7 +30,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).resolve().parent
-FIGURE = HERE.parent / "output" / "theophylline.png"
 TABLE = np.loadtxt(HERE / "data" / "theophylline.csv", delimiter=",", skiprows=4).reshape(12, 11, 5)
 DOSES, TIMES, CONCENTRATIONS = TABLE[:, 0, 2], TABLE[..., 3], TABLE[..., 4]  # mg/kg, h, mg/l
 
@@ -94,20 +93,15 @@ def model() -> pm.Model:
     return built
 
 
-def sample(draws: int = 500, backend: str = "theano", **options: object) -> az.InferenceData:
-    """Posterior draws of two chains: PyMC3's, two at a time, or TensorFlow Probability's, side by side."""
+def sample(draws: int = 500, **options: object) -> az.InferenceData:
+    """Posterior draws of two chains: by PyMC3, two at a time, or by TensorFlow Probability."""
     options = {"tune": 500, "chains": 2, "cores": 2, "target_accept": 0.9, "random_seed": 7, **options}
-    with model():
-        if backend == "tensorflow":
-            return sampling.sample(draws, backend=backend, **options)
-        return pm.sample(draws, return_inferencedata=True, **options)
+    return sampling.sample(draws, model=model(), **options)
 
 
 def main() -> None:
     """Check the integration, sample, compare with the published estimates, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=("theano", "tensorflow"), default="theano")
-    backend = parser.parse_args().backend
+    backend = chosen_backend(__doc__)
     print(f"largest relative difference from the closed form: {check_against_closed_form():.1e}")
     inference = sample(backend=backend)
     print(az.summary(inference, var_names=list(PUBLISHED), round_to=3).to_string())
@@ -140,9 +134,7 @@ def draw(posterior: az.InferenceData) -> None:
     axes[0, 0].set(xlim=(0, 25), ylim=(0, 13))
     figure.supxlabel("time after the dose (h)")
     figure.supylabel("theophylline (mg/l)")
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
-    print(f"figure: {FIGURE}")
+    save(figure, "theophylline.png")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_theano_finds_the_exact_means_with_metropolis(example):
 @needs_tensorflow
 @pytest.mark.slow
 def test_table_and_figure_show_every_run(example, monkeypatch, tmp_path):
-    monkeypatch.setattr(example, "FIGURE", tmp_path / "output" / "figure.png")
+    monkeypatch.setattr(import_module("_command_line"), "OUTPUT", tmp_path)
     model = example.model(example.data())
     rows = {}
     for step in ("metropolis", "nuts"):
@@ -75,4 +75,4 @@ def test_table_and_figure_show_every_run(example, monkeypatch, tmp_path):
     assert "metropolis, tensorflow" in table
     assert "nuts, tensorflow" in table
     example.draw(rows)
-    assert example.FIGURE.stat().st_size > 10_000
+    assert (tmp_path / "linear_regression_two_backends.png").stat().st_size > 10_000

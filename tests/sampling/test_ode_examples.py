@@ -18,7 +18,7 @@ pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 import arviz as az  # noqa: E402
 import theano.tensor as tt  # noqa: E402
 
-QUIET = {"progressbar": False, "compute_convergence_checks": False}
+QUIET = {"progressbar": False, "backend": "theano"}
 pytestmark = pytest.mark.usefixtures("quiet_tuning")
 
 

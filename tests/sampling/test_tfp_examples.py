@@ -67,10 +67,10 @@ class TestDocumentationModel:
         assert abs(fitted - mean) < 0.1 * sd
         assert abs(np.sqrt(np.average((grid - fitted) ** 2, weights=density)) - sd) < 0.15 * sd
         assert losses[-200:].mean() < losses[:20].mean()
-        monkeypatch.setattr(documentation_model, "FIGURE", tmp_path / "output" / "figure.png")
+        monkeypatch.setattr(import_module("_command_line"), "OUTPUT", tmp_path / "output")
         draws = np.abs(np.random.default_rng(0).normal(mean, sd, (4, 50)))
         documentation_model.plot(az.from_dict({"theta": draws}).posterior, surrogate, losses)
-        assert documentation_model.FIGURE.stat().st_size > 10_000
+        assert (tmp_path / "output" / "documentation_model_tfp.png").stat().st_size > 10_000
 
     @pytest.mark.slow
     def test_posterior_is_that_of_quadrature(self, documentation_model):
@@ -132,5 +132,6 @@ class TestLynxHare:
         for name, (*_, sds, errors) in hudson_bay.comparison(inference.posterior).items():
             assert abs(sds) < 0.05, name
             assert abs(errors) < 4, name
-        hudson_bay.draw(inference.posterior, tmp_path / "output" / "figure.png", n_curves=100)
+        monkeypatch.setattr(import_module("_command_line"), "OUTPUT", tmp_path / "output")
+        hudson_bay.draw(inference.posterior, "figure.png", n_curves=100)
         assert (tmp_path / "output" / "figure.png").stat().st_size > 10_000
