@@ -60,3 +60,5 @@ def test_statements_take_the_methods_of_the_table_and_nothing_else():
 def test_the_documentation_lists_every_method_with_its_order():
     rows = re.findall(r'^\| `"(\w+)"` \| *(\d*)', DOCUMENTATION.read_text(), flags=re.MULTILINE)
     assert {method: int(order or 0) for method, order in rows} == dict(ORDERS)
+    stated = re.search(r"^    method : (.*)$", iop.ODE.__doc__, flags=re.MULTILINE)[1]
+    assert sorted(re.findall(r'"(\w+)"', stated)) == sorted(ORDERS)
