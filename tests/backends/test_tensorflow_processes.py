@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue import conformance
 
 import implicitops as iop
-from implicitops.verify import conformance
 from implicitops.verify.differentiation.tensorflow import TensorflowDifferentiable
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow")
