@@ -16,14 +16,15 @@ FLOORS = (
     {"problems"},
     {"symbolic"},
     {"calculus"},
-    {"kernels", "external"},
+    {"kernels"},
+    {"external"},
     {"backends"},
     {"verify", "sampling"},
     {"__init__", "testing"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Rooms on one floor that know each other.
-NEIGHBOURS = ({"functions", "codegen"}, {"kernels", "external"})
+NEIGHBOURS = ({"functions", "codegen"},)
 
 
 def room_of(module):

@@ -8,6 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from implicitops import external  # noqa: F401  registers how existing code is run
 from implicitops.backends import numpy as numpy_backend
 from implicitops.problems.base import Faces, Problem, give_faces
 from implicitops.problems.validation import did_you_mean

@@ -8,7 +8,9 @@ import numpy as np
 
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _integral, _operation
+from implicitops.kernels.build import solves
 from implicitops.kernels.bundles import compiled, sizes
+from implicitops.problems.integral import Integral
 from implicitops.symbolic.integral import Form, Level, quadrature_of
 from implicitops.symbolic.integral_conditions import require_differentiable_integral
 
@@ -25,6 +27,7 @@ FINITE = 2
 INNER_TOLERANCE = 0.1
 
 
+@solves(Integral)
 def integral_operation(operation: Solve) -> Any:
     """Kernel of an operation on an integral.
 

@@ -20,8 +20,8 @@ from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evalua
 from implicitops.backends.theano import c_code
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, DerivativeError, Shape, free_position, resolved
+from implicitops.external.handle import needs_python
 from implicitops.kernels import kernel_of, register
-from implicitops.kernels.external import needs_python
 from implicitops.real_arrays import real_array
 from implicitops.status import ArgumentError
 

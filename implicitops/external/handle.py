@@ -1,6 +1,6 @@
-"""Existing code as kernels: values and derivatives of a batch, computed in this process or by an executor.
+"""Existing code as handles: values and derivatives of a batch, computed in this process or by an executor.
 
-The calls themselves are in external_calls.py; which derivatives exist is in calculus/external.py.
+The calls themselves are in calls.py; which derivatives exist is in calculus/external.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from implicitops.external.call import c_kernel
 from implicitops.external.calls import Calls, Code, Outcome
 from implicitops.external.executors import Workers
 from implicitops.kernels import _external, _operation
+from implicitops.kernels.build import bind, solves
 from implicitops.problems.callables import CFunction
 from implicitops.problems.external import External
 from implicitops.status import Status
@@ -28,6 +29,8 @@ from implicitops.status import Status
 GRAIN = 2**40
 
 
+@bind.register(Contraction)
+@solves(External)
 def external_operation(operation: Any) -> Any:
     """Operation on existing code, bound to its kernel.
 
