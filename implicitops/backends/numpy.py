@@ -13,7 +13,7 @@ from implicitops.backends.marked_nan import run_marked
 from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
-from implicitops.calculus.solve import ESTIMATED_ON_DEMAND
+from implicitops.calculus.rules import rules_of
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.external import External
@@ -104,7 +104,7 @@ def solve(
     kernel = signature.kernel.with_length(length)
     answer = [value, jacobian, hessian]
     errors = [np.empty(batch + shape) if shape != (0,) else None for shape in shapes[3:]]
-    on_demand = isinstance(problem, ESTIMATED_ON_DEMAND)
+    on_demand = rules_of(problem).estimates_on_demand
     outputs = [*answer, *([None] * 3 if on_demand else errors)]
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     # Copies: whoever gave the inputs may have changed them when the estimates are looked at.

@@ -28,7 +28,7 @@ INNER_TOLERANCE = 0.1
 
 
 @solves(Integral)
-def integral_operation(operation: Solve) -> Any:
+def integral_operation(operation: Solve[Integral]) -> Any:
     """Kernel of an operation on an integral.
 
     Parameters
@@ -51,7 +51,7 @@ def integral_operation(operation: Solve) -> Any:
     return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
 
 
-def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
+def _level_kernel(problem: Integral, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
     """Kernel of a level and of those inside it; the key says through which forms it is reached."""
     options, forms = problem.options, level.forms
     tightened = INNER_TOLERANCE ** len(level.outer)

@@ -13,7 +13,7 @@ from implicitops.symbolic.minimum import MinimumRule
 
 
 @solves(Minimum)
-def minimum_operation(operation: Solve) -> _operation.Operation:
+def minimum_operation(operation: Solve[Minimum]) -> _operation.Operation:
     """Operation on a minimum, bound to its kernel."""
     problem = operation.problem
     rule, key = MinimumRule(problem), problem.equation_key

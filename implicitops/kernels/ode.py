@@ -31,7 +31,7 @@ GRAIN = 4
 
 
 @solves(ODE)
-def ode_operation(operation: Solve | Adjoint) -> Any:
+def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
     """Kernel of an operation on an ODE.
 
     Parameters

@@ -12,14 +12,14 @@ from implicitops.problems.root import Root
 
 
 @solves(Root)
-def root_operation(operation: Solve) -> _operation.Operation:
+def root_operation(operation: Solve[Root]) -> _operation.Operation:
     """Operation on a root, bound to its kernel."""
     is_system = operation.problem.output_shape
     return bound(operation, root_system_kernel(operation, 0) if is_system else root_scalar_kernel(operation))
 
 
 @solves(FixedPoint)
-def fixed_point_operation(operation: Solve) -> _operation.Operation:
+def fixed_point_operation(operation: Solve[FixedPoint]) -> _operation.Operation:
     """Operation on a fixed point, bound to its kernel."""
     anderson = operation.problem.options.method == "anderson"
     is_system = operation.problem.output_shape or anderson

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from implicitops.calculus.root_scalar import ScalarRootRule
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _root_scalar
 from implicitops.kernels.bundles import compiled
+from implicitops.problems.fixed_point import FixedPoint
+from implicitops.problems.root import Root
 
 
-def root_scalar_kernel(operation: Solve) -> _root_scalar.RootScalar:
+def root_scalar_kernel(operation: Solve[Root] | Solve[FixedPoint]) -> _root_scalar.RootScalar:
     """Kernel of a Solve of a scalar Root or FixedPoint."""
-    problem: Any = operation.problem
+    problem = operation.problem
     rule, key, order = ScalarRootRule(problem), problem.equation_key, operation.derivatives
     options = problem.options
     n = len(problem.parameter_symbols)
@@ -31,7 +31,7 @@ def root_scalar_kernel(operation: Solve) -> _root_scalar.RootScalar:
     )
 
 
-def _start_kind(problem: Any) -> str:
+def _start_kind(problem: Root | FixedPoint) -> str:
     if problem.guess is None:
         return "bracket"
     return "guess" if getattr(problem, "bracket", None) is None else "both"

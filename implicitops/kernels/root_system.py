@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _root_system
 from implicitops.kernels.bundles import compiled
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.symbolic.equations import equations_of
 
+AnyWithUnknowns = TypeVar("AnyWithUnknowns", bound=ProblemWithUnknowns)
 
-def root_system_kernel(operation: Solve, fixed_point: int) -> _root_system.RootSystem:
+
+def root_system_kernel(operation: Solve[AnyWithUnknowns], fixed_point: int) -> _root_system.RootSystem:
     """Kernel of a Solve of a Root or a FixedPoint.
 
     Parameters
@@ -32,7 +35,7 @@ def root_system_kernel(operation: Solve, fixed_point: int) -> _root_system.RootS
     )
 
 
-def common_arguments(operation: Solve) -> dict[str, Any]:
+def common_arguments(operation: Solve[AnyWithUnknowns]) -> dict[str, Any]:
     """What every kernel for several unknowns needs: derivatives with respect to the parameters, domain, options."""
     problem, order = operation.problem, operation.derivatives
     equations, key, options = equations_of(problem), problem.equation_key, problem.options
