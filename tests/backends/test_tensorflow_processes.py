@@ -20,7 +20,8 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow")
 
 import tensorflow as tf
 
-from implicitops.backends import tensorflow_op, tensorflow_xla
+from implicitops.backends.tensorflow import op as tensorflow_op
+from implicitops.backends.tensorflow import xla as tensorflow_xla
 
 x, p, k = sp.symbols("x p k")
 
