@@ -16,7 +16,6 @@ from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.calculus.rules import rules_of
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
-from implicitops.problems.external import External
 from implicitops.problems.reasons import reason
 from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
 from implicitops.status import ArgumentError, Estimates, Solution, SolveError, Status
@@ -43,7 +42,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     if status:
         solution = solve(problem, arguments, throw=False, start_given=start_given)
         return solution.value, solution.status_code
-    if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
+    if problem.calls_existing_code:  # not again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
     signature = _signature(problem, 0, start_given)
     shortcuts = problem.__dict__.setdefault("_shortcuts", {})

@@ -21,6 +21,7 @@ from implicitops.external.calls import Calls, Code, Outcome
 from implicitops.external.executors import Workers
 from implicitops.kernels import _external, _operation
 from implicitops.kernels.build import bind, solves
+from implicitops.problems.base import Problem
 from implicitops.problems.callables import CFunction
 from implicitops.problems.external import External
 from implicitops.status import Status
@@ -31,7 +32,7 @@ GRAIN = 2**40
 
 @bind.register(Contraction)
 @solves(External)
-def external_operation(operation: Any) -> Any:
+def external_operation(operation: Solve[External] | Contraction) -> _operation.Operation:
     """Operation on existing code, bound to its kernel.
 
     Parameters
@@ -67,7 +68,8 @@ def needs_python(operation: Any) -> bool:
     They gain nothing if it calls Python, and caches of compiled code, which pickle what they contain, cannot
     hold functions that have no pickle.
     """
-    if not isinstance(getattr(operation, "problem", None), External):
+    problem: Problem | None = getattr(operation, "problem", None)
+    if problem is None or not problem.calls_existing_code:
         return False
     if isinstance(external_operation(operation).kernel, _external.External):
         return True

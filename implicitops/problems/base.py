@@ -125,6 +125,9 @@ class Problem:
     params: tuple[Parameter, ...]
     options: Options
 
+    #: Whether a solve calls code of the user's, which may be slow and should not be called without need.
+    calls_existing_code: ClassVar[bool] = False
+
     #: By this attribute TensorFlow's AutoGraph knows a callable whose source it must not rewrite.
     autograph_info__: ClassVar[Mapping[str, Any]] = {}
 
@@ -155,6 +158,11 @@ class Problem:
     def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Trailing shape of each of ``argument_names``; ``FREE`` stands for a length that the call chooses."""
         return self.parameter_shapes
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads of this process may solve it at a time."""
+        return True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
