@@ -40,7 +40,10 @@ def bind(operation: Operation) -> _operation.Operation:
     ------
     TypeError : nobody has registered one
     """
-    raise TypeError(f"no kernel for {type(operation).__name__}")
+    raise TypeError(
+        f"there is no kernel for {type(operation).__name__}. Register what makes one with "
+        "implicitops.kernels.build.bind.register."
+    )
 
 
 def solves(*kinds: type[Problem]) -> Callable[[Registered], Registered]:
@@ -64,7 +67,10 @@ def _bind_solver(operation: Solve | Adjoint) -> _operation.Operation:
     for kind in type(operation.problem).__mro__:
         if kind in SOLVERS:
             return SOLVERS[kind](operation)
-    raise TypeError(f"no kernel solves {type(operation.problem).__name__} problems")
+    raise TypeError(
+        f"no kernel solves {type(operation.problem).__name__} problems. Register what makes one with "
+        "implicitops.kernels.build.solves."
+    )
 
 
 @bind.register(Sensitivities)
