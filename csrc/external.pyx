@@ -1,7 +1,7 @@
 """Existing code on a batch: a C function called in a loop without the GIL, or a Python evaluator called once.
 
 A C function sees one set of inputs at a time, all of them one after the other, and nothing is assumed of it. The
-evaluator (implicitops/kernels/external.py) sees the whole batch as arrays of its own, so that code that
+evaluator (implicitops/external/handle.py) sees the whole batch as arrays of its own, so that code that
 keeps or changes them, or goes on after it was given up, cannot touch the caller's.
 """
 

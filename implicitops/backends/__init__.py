@@ -8,8 +8,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from implicitops import external  # noqa: F401  registers how existing code is run
 from implicitops.backends import numpy as numpy_backend
-from implicitops.problems.base import Problem
+from implicitops.problems.base import Faces, Problem, give_faces
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 
@@ -61,3 +62,6 @@ def apply(problem: Problem, arguments: Sequence[Any], *, start_given: bool = Fal
     name = owners.pop() if owners else None
     backend = numpy_backend if name is None else backend_named(name)
     return backend.apply(problem, arguments, start_given=start_given)
+
+
+give_faces(Faces(apply=apply, solve=numpy_backend.solve, backend_named=backend_named))

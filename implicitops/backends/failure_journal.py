@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from implicitops.problems.base import Problem
+
 #: Environment variable, "<process that opened the journal>:<folder>".
 VARIABLE = "IMPLICITOPS_FAILURE_JOURNAL"
 
@@ -34,7 +36,7 @@ class _Writer:
         self._problems: dict[Any, int] = {}
         self._stages: dict[str, int] = {}
 
-    def note(self, problem: Any, more: Any) -> None:
+    def note(self, problem: Problem, more: Any) -> None:
         if problem not in self._problems:
             self._problems[problem] = len(self._problems)
             try:
@@ -60,7 +62,7 @@ def is_open() -> bool:
     return VARIABLE in os.environ
 
 
-def note(problem: Any, more: Any) -> None:
+def note(problem: Problem, more: Any) -> None:
     """Tell the process that opened the journal of failures; nothing if it is this one, which has counted them.
 
     Parameters

@@ -17,6 +17,7 @@ from implicitops.backends.numpy import arguments_text, place_counters
 from implicitops.backends.places import place
 from implicitops.calculus import Operation
 from implicitops.calculus.operation import Shape
+from implicitops.calculus.rules import is_propagated
 from implicitops.calculus.sensitivities import Adjoint
 from implicitops.calculus.status_of import MARK, MARKED_STATUS
 from implicitops.problems.base import Problem
@@ -220,7 +221,7 @@ def _explain(
 
 def _place(problem: Problem, status: Status, values: Sequence[Any]) -> str:
     """Where a solve failed, if one with or without derivatives fails in the same way outside the graph."""
-    if getattr(problem, "sensitivity_method", None) is None:
+    if not is_propagated(problem):
         return place(problem, status, values, {})
     for derivatives in (0, 1):
         code, counters = place_counters(problem, values, derivatives)

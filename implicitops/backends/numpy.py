@@ -13,10 +13,9 @@ from implicitops.backends.marked_nan import run_marked
 from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
-from implicitops.calculus.solve import ESTIMATED_ON_DEMAND
+from implicitops.calculus.rules import rules_of
 from implicitops.kernels import kernel_of, run
 from implicitops.problems.base import Problem
-from implicitops.problems.external import External
 from implicitops.problems.reasons import reason
 from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
 from implicitops.status import ArgumentError, Estimates, Solution, SolveError, Status
@@ -43,7 +42,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     if status:
         solution = solve(problem, arguments, throw=False, start_given=start_given)
         return solution.value, solution.status_code
-    if isinstance(problem, External):  # existing code is not called again for the sake of an error's text
+    if problem.calls_existing_code:  # not again for the sake of an error's text
         return solve(problem, arguments, throw=problem.options.on_failure == "raise").value
     signature = _signature(problem, 0, start_given)
     shortcuts = problem.__dict__.setdefault("_shortcuts", {})
@@ -104,7 +103,7 @@ def solve(
     kernel = signature.kernel.with_length(length)
     answer = [value, jacobian, hessian]
     errors = [np.empty(batch + shape) if shape != (0,) else None for shape in shapes[3:]]
-    on_demand = isinstance(problem, ESTIMATED_ON_DEMAND)
+    on_demand = rules_of(problem).estimates_on_demand
     outputs = [*answer, *([None] * 3 if on_demand else errors)]
     failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
     # Copies: whoever gave the inputs may have changed them when the estimates are looked at.

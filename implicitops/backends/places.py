@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ _MOST_STATES, _LONGEST = 6, 80
 _POINTS = 2001
 
 
+@singledispatch
 def place(problem: Problem, status: Status, values: Sequence[Any], counters: Mapping[str, int]) -> str:
-    """Where the solve of one batch element failed.
+    """Where the solve of one batch element failed; kinds of problem that know it register their own.
 
     Parameters
     ----------
@@ -39,13 +41,10 @@ def place(problem: Problem, status: Status, values: Sequence[Any], counters: Map
     -------
     str, to be appended to the reason; empty if there is nothing to say
     """
-    if isinstance(problem, ODE):
-        return _of_ode(problem, status, values, counters)
-    if isinstance(problem, Integral):
-        return _of_integral(problem, status, values, counters)
     return ""
 
 
+@place.register(ODE)
 def _of_ode(problem: ODE, status: Status, values: Sequence[Any], counters: Mapping[str, int]) -> str:
     if status is Status.BEFORE_START:
         return _before_start(problem, values)
@@ -91,6 +90,7 @@ def _states_at(problem: ODE, values: Sequence[Any], time: float) -> str:
     return f" with {listing}"
 
 
+@place.register(Integral)
 def _of_integral(problem: Integral, status: Status, values: Sequence[Any], counters: Mapping[str, int]) -> str:
     """The node that the kernel names, or one at which an integrand of one variable is not a number."""
     node = _double(counters.get("failed_at"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from implicitops.calculus.operation import FREE, Draft, Operation, Program, Shape, content_name
+from implicitops.problems.base import Problem
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,16 @@ class Distribute(_Columns):
         return draft.program(draft.apply(self, n + 1))
 
 
-def is_timed(problem: Any) -> bool:
+def is_timed(problem: Problem) -> bool:
     """Whether a problem has an answer at each of the output times, which are its last argument."""
-    shape: Shape = problem.output_shape
-    return shape[:1] == (FREE,)
+    return problem.output_shape[:1] == (FREE,)
 
 
-def collect(problem: Any) -> Collect:
+def collect(problem: Problem) -> Collect:
     """Collect for the arguments of a problem."""
     return Collect(problem.parameter_shapes, is_timed(problem))
 
 
-def distribute(problem: Any) -> Distribute:
+def distribute(problem: Problem) -> Distribute:
     """Distribute for the arguments of a problem."""
     return Distribute(problem.parameter_shapes, is_timed(problem))

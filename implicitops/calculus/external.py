@@ -10,10 +10,11 @@ operation, because a user's VJP may need it; it is a function of p, so no cotang
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from implicitops.calculus.operation import Operation, Program, Shape, Step
+from implicitops.calculus.rules import Rules, rules_of
 from implicitops.errors import DerivativeError
+from implicitops.problems.external import External
 
 #: Inputs that follow (p, y), and the output, of each contraction. P is one array per input, Y one like the answer.
 CONTRACTIONS = {
@@ -25,7 +26,7 @@ CONTRACTIONS = {
 }
 
 
-def require_order(problem: Any, order: int) -> None:
+def require_order(problem: External, order: int) -> None:
     """Raise DerivativeError unless an External problem was given what a derivative of this order needs.
 
     Parameters
@@ -48,7 +49,7 @@ def require_order(problem: Any, order: int) -> None:
         raise DerivativeError(f"{problem!r} has no third derivative: existing code is differentiated twice at most.")
 
 
-def error_shape(problem: Any, derivatives: int) -> Shape:
+def error_shape(problem: External, derivatives: int) -> Shape:
     """Shape of the error estimate: that of the derivative that comes from finite differences, (0,) without one."""
     value, p = problem.output_shape, len(problem.parameter_symbols)
     if derivatives == 1 and problem.jacobian is None and problem.vjp is None:
@@ -66,7 +67,7 @@ class Contraction(Operation):
     kind : str, one of :data:`CONTRACTIONS`
     """
 
-    problem: Any
+    problem: External
     kind: str
 
     @property
@@ -123,17 +124,29 @@ class Contraction(Operation):
         return Program(first, (step,), tuple(range(first, first + n_outputs)))
 
 
-def external_vjp(problem: Any) -> Program:
-    """Reverse rule of the answer: (p, y, ybar) to pbar."""
-    require_order(problem, 1)
-    n = len(problem.parameter_shapes)
-    step = Step(Contraction(problem, "vjp"), tuple(range(n + 2)))
-    return Program(n + 2, (step,), tuple(range(n + 2, 2 * n + 2)))
+class ExternalRules(Rules[External]):
+    """Rules of existing code, whose derivatives are what its user gave."""
+
+    def vjp(self, problem: External) -> Program:
+        """Reverse rule: (p, y, ybar) to pbar."""
+        require_order(problem, 1)
+        n = len(problem.parameter_shapes)
+        step = Step(Contraction(problem, "vjp"), tuple(range(n + 2)))
+        return Program(n + 2, (step,), tuple(range(n + 2, 2 * n + 2)))
+
+    def jvp(self, problem: External) -> Program:
+        """Forward rule: (p, y, p') to y'."""
+        require_order(problem, 1)
+        n = len(problem.parameter_shapes)
+        step = Step(Contraction(problem, "jvp"), tuple(range(2 * n + 1)))
+        return Program(2 * n + 1, (step,), (2 * n + 1,))
+
+    def error_shapes(self, problem: External, order: int) -> tuple[Shape, Shape, Shape]:
+        """Of the highest derivative, and of Jacobian and Hessian: they are exact unless they are differences."""
+        first, second = (error_shape(problem, k) if k <= order else (0,) for k in (1, 2))
+        return error_shape(problem, order), first, second
 
 
-def external_jvp(problem: Any) -> Program:
-    """Forward rule of the answer: (p, y, p') to y'."""
-    require_order(problem, 1)
-    n = len(problem.parameter_shapes)
-    step = Step(Contraction(problem, "jvp"), tuple(range(2 * n + 1)))
-    return Program(2 * n + 1, (step,), (2 * n + 1,))
+@rules_of.register(External)
+def _external_rules(problem: External) -> ExternalRules:
+    return ExternalRules()

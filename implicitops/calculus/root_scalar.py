@@ -16,13 +16,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import sympy as sp
 
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Shape
 from implicitops.codegen import Bundle
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.differentiate import rounding_scale
 from implicitops.symbolic.doubt import scalar_doubt
@@ -42,7 +42,7 @@ class ScalarRootRule:
     problem : problem with one unknown
     """
 
-    problem: Any
+    problem: ProblemWithUnknowns
 
     def residual_bundle(self) -> Bundle:
         """(x, p) to F, F_x and the scale of F's rounding error."""
@@ -96,7 +96,7 @@ class ScalarRootRule:
 
 
 @lru_cache(maxsize=256)
-def _canonical(problem: Any) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol, tuple[sp.Symbol, ...]]:
+def _canonical(problem: ProblemWithUnknowns) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol, tuple[sp.Symbol, ...]]:
     statement = Statement(problem, problem.unknowns)
     (x,) = statement.unknowns
     return (x, *statement.parameters), residuals_of(problem, statement)[0], x, statement.parameters
@@ -106,7 +106,7 @@ def _canonical(problem: Any) -> tuple[tuple[sp.Symbol, ...], sp.Expr, sp.Symbol,
 class _OfScalarRoot(Evaluate):
     """First derivative of a scalar root: the inputs are the parameters, x and seeds."""
 
-    problem: Any
+    problem: ProblemWithUnknowns
 
     @property
     def solution_input(self) -> int:
@@ -199,6 +199,6 @@ def _only_at_a_root(tape: Tape, x: sp.Symbol, value: sp.Expr, seeds: Sequence[sp
     return tape.add(sp.Piecewise((value, x <= _LARGEST), (x * sp.Add(*seeds), True), evaluate=False))
 
 
-def _point(problem: Any) -> Groups:
+def _point(problem: ProblemWithUnknowns) -> Groups:
     statement = Statement(problem, problem.unknowns)
     return (*statement.group(problem), statement.unknowns)

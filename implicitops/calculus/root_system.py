@@ -17,6 +17,7 @@ import sympy as sp
 
 from implicitops.calculus.evaluate import Evaluate, Groups, Outputs, flat, grouped, seeds
 from implicitops.calculus.operation import Operation, Program, Shape, Step
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.symbolic.equations import Equations, equations_of
 from implicitops.symbolic.tape import Tape
 
@@ -30,7 +31,7 @@ class AtPoint(Operation):
     problem : Problem with a vector of unknowns
     """
 
-    problem: Any
+    problem: ProblemWithUnknowns
 
     @property
     def equations(self) -> Equations:
@@ -291,7 +292,7 @@ class JacobianPushforward(AtPoint, Evaluate):
         return [[tape.add(right - part) for right, part in zip(b, change)]]
 
 
-def system_vjp(problem: Any) -> Program:
+def system_vjp(problem: ProblemWithUnknowns) -> Program:
     """Reverse rule of a system's solution: (p, x, xbar) to pbar."""
     n = len(problem.parameter_shapes)
     point, x_cotangent = tuple(range(n + 1)), n + 1
@@ -303,7 +304,7 @@ def system_vjp(problem: Any) -> Program:
     return Program(n + 2, steps, tuple(range(n + 4, n + 4 + n)))
 
 
-def system_jvp(problem: Any) -> Program:
+def system_jvp(problem: ProblemWithUnknowns) -> Program:
     """Forward rule of a system's solution: (p, x, p') to x'."""
     n = len(problem.parameter_shapes)
     point, tangents = tuple(range(n + 1)), tuple(range(n + 1, 2 * n + 1))

@@ -13,31 +13,29 @@ one row and q = p.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from implicitops.calculus.collect import collect, distribute, is_timed
 from implicitops.calculus.einsum import Einsum, Term, einsum
 from implicitops.calculus.operation import Draft, Operation, Program, Shape
+from implicitops.calculus.rules import Kind, Rules, rules_of
 from implicitops.errors import DerivativeError
+from implicitops.problems.base import Problem
+from implicitops.problems.integral import Integral
+from implicitops.problems.ode import ODE
 
 
-def is_propagated(problem: Any) -> bool:
-    """Whether the problem's solver propagates derivatives along with the answer."""
-    return getattr(problem, "sensitivity_method", None) is not None
-
-
-def n_columns(problem: Any) -> int:
+def n_columns(problem: Problem) -> int:
     """Columns of the extended Jacobian: the parameters, flattened, and the output time if there are any."""
     return len(problem.parameter_symbols) + is_timed(problem)
 
 
-def derivative_shapes(problem: Any, order: int) -> tuple[Shape, ...]:
+def derivative_shapes(problem: Problem, order: int) -> tuple[Shape, ...]:
     """Trailing shapes of the value and its extended derivatives up to an order."""
     q = n_columns(problem)
     return tuple((*problem.output_shape, *(q,) * k) for k in range(order + 1))
 
 
-def contraction(problem: Any, inputs: tuple[str, ...], terms: tuple[Term, ...], output: str) -> Einsum:
+def contraction(problem: Problem, inputs: tuple[str, ...], terms: tuple[Term, ...], output: str) -> Einsum:
     """Contraction in one row: index i is the component of the answer; a and b are columns.
 
     Parameters
@@ -65,7 +63,7 @@ class Sensitivities(Operation):
     order : 1 or 2
     """
 
-    problem: Any
+    problem: Problem
     order: int
 
     @property
@@ -74,13 +72,11 @@ class Sensitivities(Operation):
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
-        shapes: tuple[Shape, ...] = self.problem.argument_shapes
-        return shapes
+        return self.problem.argument_shapes
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        names: tuple[str, ...] = self.problem.argument_names
-        return names
+        return self.problem.argument_names
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
@@ -125,10 +121,10 @@ class Adjoint(Operation):
 
     Parameters
     ----------
-    problem : Problem whose ``sensitivity_method`` is "adjoint"
+    problem : ODE
     """
 
-    problem: Any
+    problem: ODE
 
     @property
     def name(self) -> str:
@@ -144,8 +140,7 @@ class Adjoint(Operation):
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
-        shapes: tuple[Shape, ...] = self.problem.argument_shapes
-        return shapes
+        return self.problem.argument_shapes
 
     def vjp(self) -> Program:
         """Reverse rule: (arguments, ybar, outputs, cotangents x of the outputs) to (ybar^T H x, J x)."""
@@ -175,21 +170,53 @@ class Adjoint(Operation):
         return draft.apply(contraction(self.problem, ("iab", "a"), ((0, 1),), "ib"), hessian, rows)[0]
 
 
-def propagated_vjp(problem: Any) -> Program:
-    """Reverse rule of the answer: (arguments, y, ybar) to cotangents of the arguments."""
-    n = len(problem.argument_shapes)
-    draft, y_cotangent = Draft(n + 2), n + 1
-    if problem.sensitivity_method == "adjoint":
+class PropagatedRules(Rules[Kind]):
+    """Rules of problems whose solver propagates derivatives along with the answer."""
+
+    is_propagated = True
+    estimates_derivatives = True
+
+    def vjp(self, problem: Kind) -> Program:
+        """Reverse rule: (arguments, y, ybar) to cotangents of the arguments."""
+        n = len(problem.argument_shapes)
+        draft, y_cotangent = Draft(n + 2), n + 1
+        jacobian = draft.apply(Sensitivities(problem, 1), *range(n))[1]
+        (rows,) = draft.apply(contraction(problem, ("ib", "i"), ((0, 1),), "b"), jacobian, y_cotangent)
+        return draft.program(draft.apply(distribute(problem), rows))
+
+    def jvp(self, problem: Kind) -> Program:
+        """Forward rule: (arguments, y, tangents of the arguments) to y'."""
+        n = len(problem.argument_shapes)
+        draft = Draft(2 * n + 1)
+        jacobian = draft.apply(Sensitivities(problem, 1), *range(n))[1]
+        (rows,) = draft.apply(collect(problem), *range(n + 1, 2 * n + 1))
+        return draft.program(draft.apply(contraction(problem, ("ia", "a"), ((0, 1),), "i"), jacobian, rows))
+
+    def derivative_shapes(self, problem: Kind, order: int) -> tuple[Shape, Shape, Shape]:
+        """Trailing shapes of value, extended Jacobian and extended Hessian, (0,) for those beyond an order."""
+        value, first, second = [*derivative_shapes(problem, order), (0,), (0,)][:3]
+        return value, first, second
+
+
+class OdeRules(PropagatedRules[ODE]):
+    """Rules of initial value problems, whose reverse rule may be the adjoint method."""
+
+    estimates_on_demand = True
+
+    def vjp(self, problem: ODE) -> Program:
+        """Reverse rule: (arguments, y, ybar) to cotangents of the arguments."""
+        if problem.sensitivity_method != "adjoint":
+            return super().vjp(problem)
+        n = len(problem.argument_shapes)
+        draft, y_cotangent = Draft(n + 2), n + 1
         return draft.program(draft.apply(Adjoint(problem), *range(n), y_cotangent))
-    jacobian = draft.apply(Sensitivities(problem, 1), *range(n))[1]
-    (rows,) = draft.apply(contraction(problem, ("ib", "i"), ((0, 1),), "b"), jacobian, y_cotangent)
-    return draft.program(draft.apply(distribute(problem), rows))
 
 
-def propagated_jvp(problem: Any) -> Program:
-    """Forward rule of the answer: (arguments, y, tangents of the arguments) to y'."""
-    n = len(problem.argument_shapes)
-    draft = Draft(2 * n + 1)
-    jacobian = draft.apply(Sensitivities(problem, 1), *range(n))[1]
-    (rows,) = draft.apply(collect(problem), *range(n + 1, 2 * n + 1))
-    return draft.program(draft.apply(contraction(problem, ("ia", "a"), ((0, 1),), "i"), jacobian, rows))
+@rules_of.register(Integral)
+def _integral_rules(problem: Integral) -> PropagatedRules[Integral]:
+    return PropagatedRules()
+
+
+@rules_of.register(ODE)
+def _ode_rules(problem: ODE) -> OdeRules:
+    return OdeRules()

@@ -1,45 +1,17 @@
-"""Solving a problem as an operation: its outputs, and which rule differentiates it."""
+"""Solving a problem as an operation, whatever its kind: its outputs, and the start values that have no derivative."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Generic
 
-from implicitops.calculus.external import error_shape, external_jvp, external_vjp
-from implicitops.calculus.operation import Operation, Program, Shape, single_step, with_idle_inputs
-from implicitops.calculus.root_scalar import ScalarRootPullback, ScalarRootPushforward
-from implicitops.calculus.root_system import system_jvp, system_vjp
-from implicitops.calculus.sensitivities import (
-    derivative_shapes,
-    is_propagated,
-    propagated_jvp,
-    propagated_vjp,
-)
+from implicitops.calculus.operation import Operation, Program, Shape, with_idle_inputs
+from implicitops.calculus.rules import Kind, rules_of
 from implicitops.problems.base import Problem
-from implicitops.problems.external import External
-from implicitops.problems.fixed_point import FixedPoint
-from implicitops.problems.integral import Integral
-from implicitops.problems.minimum import Minimum
-from implicitops.problems.ode import ODE
-from implicitops.problems.root import Root
-
-#: Whether the kernel of each kind of problem estimates the errors of its Jacobian and Hessian, which it then writes to
-#: its outputs 4 and 5. Their shapes are those of the derivatives; NaN says that an error is not known.
-ESTIMATED: dict[type, tuple[bool, bool]] = {
-    Root: (True, True),
-    FixedPoint: (True, True),
-    Minimum: (True, True),
-    Integral: (True, True),
-    ODE: (True, True),
-}
-
-
-#: Kinds whose estimates take a second solve: :attr:`Solution.estimates` makes them when they are first looked at.
-ESTIMATED_ON_DEMAND = (ODE,)
 
 
 @dataclass(frozen=True)
-class Solve(Operation):
+class Solve(Operation, Generic[Kind]):
     """Solution of a problem as a function of its parameters.
 
     Parameters
@@ -49,7 +21,7 @@ class Solve(Operation):
     start_given : bool, the start values are trailing inputs instead of expressions of the parameters
     """
 
-    problem: Any
+    problem: Kind
     derivatives: int = 0
     start_given: bool = False
 
@@ -64,7 +36,7 @@ class Solve(Operation):
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        names: tuple[str, ...] = self.problem.argument_names
+        names = self.problem.argument_names
         return (*names, *(self.problem.start_argument_names if self.start_given else ()))
 
     @property
@@ -82,58 +54,19 @@ class Solve(Operation):
 
         An output that was not asked for, or of which the kernel has no estimate, has length 0.
         """
-        value, first, second = self._derivative_shapes()
-        error = error_shape(self.problem, self.derivatives) if isinstance(self.problem, External) else value
-        return (value, first, second, error, *self._derivative_error_shapes(first, second))
-
-    def _derivative_shapes(self) -> tuple[Shape, Shape, Shape]:
-        """Trailing shapes of value, Jacobian and Hessian, (0,) for those that were not asked for."""
-        if is_propagated(self.problem):
-            shapes = derivative_shapes(self.problem, self.derivatives)
-            value, first, second = [*shapes, (0,), (0,)][:3]
-            return value, first, second
-        value, p = self.problem.output_shape, len(self.problem.parameter_symbols)
-        first = (*value, p) if self.derivatives >= 1 else (0,)
-        second = (*value, p, p) if self.derivatives >= 2 else (0,)
-        return value, first, second
-
-    def _derivative_error_shapes(self, first: Shape, second: Shape) -> tuple[Shape, Shape]:
-        """Trailing shapes of the estimated errors of Jacobian and Hessian, (0,) where there is no estimate."""
-        if isinstance(self.problem, External):  # whose derivatives are exact unless they are finite differences
-            errors = [error_shape(self.problem, k) if k <= self.derivatives else (0,) for k in (1, 2)]
-            return errors[0], errors[1]
-        kinds = type(self.problem).__mro__
-        known = next((ESTIMATED[kind] for kind in kinds if kind in ESTIMATED), (False, False))
-        return first if known[0] else (0,), second if known[1] else (0,)
+        rules, order = rules_of(self.problem), self.derivatives
+        return (*rules.derivative_shapes(self.problem, order), *rules.error_shapes(self.problem, order))
 
     def vjp(self) -> Program:
         """Reverse rule of the value."""
-        if isinstance(self.problem, External):
-            return external_vjp(self.problem)
-        if is_propagated(self.problem):
-            return propagated_vjp(self.problem)
-        n, start = len(self.problem.parameter_shapes), len(self.constant_inputs)
-        if self.problem.output_shape:
-            program = system_vjp(self.problem)
-        else:
-            rule = ScalarRootPullback(self.problem)
-            program = single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
-        widened = with_idle_inputs(program, {n: start})
+        n, start = len(self.problem.argument_shapes), len(self.constant_inputs)
+        widened = with_idle_inputs(rules_of(self.problem).vjp(self.problem), {n: start})
         return replace(widened, results=(*widened.results, *[None] * start))
 
     def jvp(self) -> Program:
         """Forward rule of the value."""
-        if isinstance(self.problem, External):
-            return external_jvp(self.problem)
-        if is_propagated(self.problem):
-            return propagated_jvp(self.problem)
-        n, start = len(self.problem.parameter_shapes), len(self.constant_inputs)
-        if self.problem.output_shape:
-            program = system_jvp(self.problem)
-        else:
-            rule = ScalarRootPushforward(self.problem)
-            program = single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
-        return with_idle_inputs(program, {n: start, 2 * n + 1: start})
+        n, start = len(self.problem.argument_shapes), len(self.constant_inputs)
+        return with_idle_inputs(rules_of(self.problem).jvp(self.problem), {n: start, 2 * n + 1: start})
 
 
 def start_shapes(problem: Problem) -> tuple[Shape, ...]:

@@ -31,6 +31,7 @@ class Operation:
         outputs: Sequence[np.ndarray | None],
         status: np.ndarray | None,
         stats: np.ndarray | None,
+        marked: bool = ...,
     ) -> int: ...
     def solve_scalars(self, arguments: tuple[Any, ...]) -> np.float64 | None: ...
 

@@ -8,11 +8,13 @@ import numpy as np
 
 from implicitops.calculus.einsum import MAX_INDICES, Einsum
 from implicitops.kernels import _einsum, _operation
+from implicitops.kernels.build import bind
 
 #: Multiplications that keep a thread busy for about a tenth of a millisecond.
 GRAIN = 100_000
 
 
+@bind.register(Einsum)
 def einsum_operation(operation: Einsum) -> _operation.Operation:
     """Operation bound to its kernel."""
     tables = [_loops(operation, left, right) for left, right in operation.terms]

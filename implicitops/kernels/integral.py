@@ -8,7 +8,9 @@ import numpy as np
 
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _integral, _operation
+from implicitops.kernels.build import solves
 from implicitops.kernels.bundles import compiled, sizes
+from implicitops.problems.integral import Integral
 from implicitops.symbolic.integral import Form, Level, quadrature_of
 from implicitops.symbolic.integral_conditions import require_differentiable_integral
 
@@ -25,7 +27,8 @@ FINITE = 2
 INNER_TOLERANCE = 0.1
 
 
-def integral_operation(operation: Solve) -> Any:
+@solves(Integral)
+def integral_operation(operation: Solve[Integral]) -> Any:
     """Kernel of an operation on an integral.
 
     Parameters
@@ -48,7 +51,7 @@ def integral_operation(operation: Solve) -> Any:
     return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
 
 
-def _level_kernel(problem: Any, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
+def _level_kernel(problem: Integral, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:
     """Kernel of a level and of those inside it; the key says through which forms it is reached."""
     options, forms = problem.options, level.forms
     tightened = INNER_TOLERANCE ** len(level.outer)

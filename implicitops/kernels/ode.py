@@ -9,7 +9,9 @@ import numpy as np
 from implicitops.calculus.sensitivities import Adjoint
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _ode, _operation
+from implicitops.kernels.build import solves
 from implicitops.kernels.bundles import compiled, sizes
+from implicitops.problems.ode import ODE
 from implicitops.symbolic.ode import MapBundles, initial_value_of
 from implicitops.symbolic.switching import require_differentiable
 
@@ -24,7 +26,8 @@ FINITE = 2
 GRAIN = 4
 
 
-def ode_operation(operation: Solve | Adjoint) -> Any:
+@solves(ODE)
+def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
     """Kernel of an operation on an ODE.
 
     Parameters

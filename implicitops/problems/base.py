@@ -79,6 +79,40 @@ def _require_tolerance(name: str, value: Any) -> None:
         raise ProblemError(f"{name} must be a non-negative finite number; got {value!r}.")
 
 
+@dataclass(frozen=True)
+class Faces:
+    """What makes a statement callable. Problems are data: implicitops.backends, which stands above, gives them these.
+
+    Parameters
+    ----------
+    apply : callable (problem, arguments, *, start_given), solves in the framework that the arguments belong to
+    solve : callable (problem, arguments, *, derivatives, throw, start_given), returns a Solution
+    backend_named : callable (name), returns a module with ``apply`` of its own
+    """
+
+    apply: Callable[..., Any]
+    solve: Callable[..., Solution]
+    backend_named: Callable[[str], Any]
+
+
+_given_faces: Faces | None = None
+
+
+def give_faces(faces: Faces) -> None:
+    """Let all problems be called through these."""
+    global _given_faces
+    _given_faces = faces
+
+
+def _faces() -> Faces:
+    if _given_faces is None:
+        raise RuntimeError(
+            "a problem can be called once implicitops.backends has given it its faces; that module has not been "
+            "imported. Import implicitops, which does so."
+        )
+    return _given_faces
+
+
 class Problem:
     """Statement of an implicit function: frozen, hashable by content, picklable.
 
@@ -89,7 +123,10 @@ class Problem:
     params: tuple[Parameter, ...]
     options: Options
 
-    #: TensorFlow's AutoGraph does not rewrite the source of a callable that has this attribute.
+    #: Whether a solve calls code of the user's, which may be slow and should not be called without need.
+    calls_existing_code: ClassVar[bool] = False
+
+    #: By this attribute TensorFlow's AutoGraph knows a callable whose source it must not rewrite.
     autograph_info__: ClassVar[Mapping[str, Any]] = {}
 
     @property
@@ -119,6 +156,11 @@ class Problem:
     def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Trailing shape of each of ``argument_names``; ``FREE`` stands for a length that the call chooses."""
         return self.parameter_shapes
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads of this process may solve it at a time."""
+        return True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -198,11 +240,8 @@ class Problem:
                 value = shortcut(args)
                 if value is not None:
                     return value
-        # The one arrow that points upwards: a call is handed to the backend that owns its arguments.
-        from implicitops.backends import apply
-
         problem, arguments, start_given = self.bind_all(args, kwargs)
-        return apply(problem, arguments, start_given=start_given)
+        return _faces().apply(problem, arguments, start_given=start_given)
 
     def solve(self, *args: Any, derivatives: int = 0, throw: bool = True, **kwargs: Any) -> Solution:
         """Solve for given parameters with NumPy and return everything that is known of the answer.
@@ -222,10 +261,8 @@ class Problem:
         ArgumentError : wrong number, name, shape or type of an argument
         SolveError : a solve failed and ``throw`` is true
         """
-        from implicitops.backends import numpy as backend
-
         problem, arguments, start_given = self.bind_all(args, kwargs)
-        return backend.solve(problem, arguments, derivatives=derivatives, throw=throw, start_given=start_given)
+        return _faces().solve(problem, arguments, derivatives=derivatives, throw=throw, start_given=start_given)
 
     def op(self, backend: str, *, status: bool = False) -> Any:
         """Function of the parameters that always makes an op of one framework.
@@ -255,9 +292,7 @@ class Problem:
         >>> [iop.Status.from_code(k) for k in code]
         [Status.CONVERGED, Status.NO_SIGN_CHANGE]
         """
-        from implicitops.backends import backend_named
-
-        module = backend_named(backend)
+        module = _faces().backend_named(backend)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             problem, arguments, start_given = self.bind_all(args, kwargs)

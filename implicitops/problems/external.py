@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
@@ -123,6 +123,8 @@ class External(Problem):
     identity: str
     process: int
 
+    calls_existing_code: ClassVar[bool] = True
+
     def __init__(
         self,
         function: Any,
@@ -167,6 +169,11 @@ class External(Problem):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         _require_consistent(self)
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether an executor keeps the calls apart; of code that is called here, nobody knows."""
+        return self.executor is not None
 
     @property
     def output_shape(self) -> tuple[int, ...]:

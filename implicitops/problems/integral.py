@@ -147,11 +147,6 @@ class Integral(Problem):
         """Trailing shape of the answer: () for an expression as integrand, (n,) for a sequence."""
         return (len(self.integrands),) if self.is_vector else ()
 
-    @property
-    def sensitivity_method(self) -> str:
-        """How derivatives are computed: "forward", on the same nodes as the value."""
-        return "forward"
-
     def _equation(self) -> str:
         fields = (self.integrands, self.variables, self.limits, self.params, self.breakpoints)
         return "|".join([*map(sp.srepr, fields), str(self.is_vector)])

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from implicitops.problems.external import External
 from implicitops.sampling.free_variables import FreeVariables, changed_part, contents
 from implicitops.sampling.hamiltonian import HamiltonianChains
 from implicitops.sampling.metropolis import MetropolisChains
@@ -33,8 +32,7 @@ class CompiledModel:
     Attributes
     ----------
     density : TensorFlowDensity
-    calls_existing_code : bool, whether an External is called in this process, of which nobody knows that it is
-        thread-safe
+    is_thread_safe : bool, whether all its problems may be solved by several threads of this process
     """
 
     def __init__(self, model: Any, free: FreeVariables) -> None:
@@ -44,7 +42,7 @@ class CompiledModel:
         if self.density.order != free.names:
             raise AssertionError(f"the translated graph takes {self.density.order}, but the vector is {free.names}")
         problems = problems_in(self.density.translated.inputs, self.density.translated.outputs)
-        self.calls_existing_code = any(isinstance(p, External) and p.executor is None for p in problems)
+        self.is_thread_safe = all(problem.is_thread_safe for problem in problems)
         self._log_densities = tf.function(self.density.log_density, autograph=False)
         self._samplers: dict[Any, Any] = {}
         self._functions: dict[tuple[str, ...], tuple[FlatFunction, Any]] = {}

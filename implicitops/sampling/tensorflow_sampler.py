@@ -48,7 +48,7 @@ def sample_on_tensorflow(compiled: CompiledModel, settings: Settings) -> Sampled
     KeyboardInterrupt : there was one before the first draw
     """
     n_threads = max(1, min(settings.chains, settings.cores or get_num_threads()))
-    by_default = "vectorized" if compiled.calls_existing_code else None
+    by_default = None if compiled.is_thread_safe else "vectorized"
     sizes = group_sizes(settings.chains, n_threads, settings.chain_method or by_default)
     n_threads = min(n_threads, len(sizes))
     # Threads that chains take are not there for batches of solves.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, singledispatch
 
 import sympy as sp
 
 from implicitops.codegen import Bundle
 from implicitops.problems.base import Problem
 from implicitops.problems.fixed_point import FixedPoint
-from implicitops.problems.minimum import Minimum
 from implicitops.problems.root import Root
+from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.differentiate import rounding_scale
 from implicitops.symbolic.doubt import rounded_solution
-from implicitops.symbolic.minimum import stationarity
 from implicitops.symbolic.rounding import running_errors
 from implicitops.symbolic.tape import Tape
 
@@ -28,13 +26,16 @@ MOST_ENTRIES = 100
 Pattern = tuple[tuple[int, ...], tuple[int, ...]]
 
 
+@singledispatch
 def residuals_of(problem: Problem, statement: Statement) -> tuple[sp.Expr, ...]:
-    """Expressions F whose zero a problem's answer is, in canonical Symbols."""
-    if isinstance(problem, (Root, FixedPoint)):
-        return tuple(map(statement.translate, problem.residuals))
-    if isinstance(problem, Minimum):
-        return stationarity(problem, statement)
+    """Expressions F whose zero a problem's answer is, in canonical Symbols; a kind of problem registers its own."""
     raise NotImplementedError(f"{type(problem).__name__} has no residual")
+
+
+@residuals_of.register(Root)
+@residuals_of.register(FixedPoint)
+def _stated_residuals(problem: Root | FixedPoint, statement: Statement) -> tuple[sp.Expr, ...]:
+    return tuple(map(statement.translate, problem.residuals))
 
 
 def pays_as_banded(n: int, pattern: Pattern) -> tuple[int, int] | None:
@@ -48,7 +49,7 @@ def pays_as_banded(n: int, pattern: Pattern) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=256)
-def equations_of(problem: Problem) -> Equations:
+def equations_of(problem: ProblemWithUnknowns) -> Equations:
     """Equations of a problem, made once."""
     return Equations(problem)
 
@@ -62,7 +63,7 @@ class Equations:
     problem : Problem with unknowns
     """
 
-    problem: Any
+    problem: ProblemWithUnknowns
 
     @cached_property
     def statement(self) -> Statement:
@@ -126,7 +127,7 @@ class Equations:
 
     def start_bundle(self) -> Bundle:
         """Parameters to the guess."""
-        return Bundle(self.statement.parameters, tuple(self.statement.translate(e) for e in self.problem.guess))
+        return Bundle(self.statement.parameters, tuple(self.statement.translate(e) for e in self.problem.guess or ()))
 
     def residual_bundle(self) -> Bundle:
         """(x, p) to F, the scale of its rounding error, and the entries of F_x."""

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any
 
 import sympy as sp
 
@@ -221,7 +220,7 @@ class Quadrature:
     problem : Integral
     """
 
-    problem: Any
+    problem: Integral
 
     @cached_property
     def statement(self) -> Statement:

@@ -21,6 +21,7 @@ from implicitops.codegen import Bundle
 from implicitops.problems.minimum import Minimum
 from implicitops.symbolic.canonical_symbols import Statement
 from implicitops.symbolic.differentiate import gradient, rounding_scale
+from implicitops.symbolic.equations import residuals_of
 from implicitops.symbolic.tape import Tape
 
 #: How near to a bound, relative to the terms of the bound's expression, an unknown counts as being at it: far above
@@ -28,6 +29,7 @@ from implicitops.symbolic.tape import Tape
 AT_BOUND = sp.Rational(1, 2**40)
 
 
+@residuals_of.register(Minimum)
 def stationarity(problem: Minimum, statement: Statement) -> tuple[sp.Expr, ...]:
     """F in canonical Symbols."""
     objective = statement.translate(problem.objective)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any
 
 import sympy as sp
 
@@ -180,7 +179,7 @@ class InitialValue:
     problem : ODE
     """
 
-    problem: Any
+    problem: ODE
 
     @cached_property
     def statement(self) -> Statement:

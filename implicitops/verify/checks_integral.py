@@ -5,24 +5,20 @@ These belong to the NumPy face alone; derivative products, which every backend h
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import mpmath
 import numpy as np
 
 from implicitops.errors import NotAvailableError
 from implicitops.problems.base import Problem
-from implicitops.problems.integral import METHODS
+from implicitops.problems.integral import METHODS, Integral
 from implicitops.status import Solution
 from implicitops.verify import checks_solve
 from implicitops.verify.case import Case, compare_to
 from implicitops.verify.checks_derivatives import same_bits
 from implicitops.verify.differentiation import by_position
 from implicitops.verify.report import Check
-
-Checker = Callable[[Problem, Case, int], Check]
 
 #: rtol of the tolerance ladder, as far as it is not stricter than a hundredth of the statement's; atol keeps its ratio.
 LADDER = (1e-4, 1e-6, 1e-8, 1e-10)
@@ -60,7 +56,7 @@ def orders_agree(problem: Problem, case: Case, order: int) -> Check:
     return check
 
 
-def tolerance_ladder(problem: Any, case: Case, order: int) -> Check:
+def tolerance_ladder(problem: Integral, case: Case, order: int) -> Check:
     """Value and derivatives within what each tolerance allows."""
     options = problem.options
     for rtol in LADDER:
@@ -79,7 +75,7 @@ def tolerance_ladder(problem: Any, case: Case, order: int) -> Check:
     return check
 
 
-def methods_agree(problem: Any, case: Case, order: int) -> Check:
+def methods_agree(problem: Integral, case: Case, order: int) -> Check:
     """Each method that finds an answer finds the right one."""
     last = Check("numpy: methods agree", None, reason="no other method finds an answer")
     for method in METHODS:
@@ -92,7 +88,7 @@ def methods_agree(problem: Any, case: Case, order: int) -> Check:
     return last
 
 
-def reversed_limits(problem: Any, case: Case, order: int) -> Check:
+def reversed_limits(problem: Integral, case: Case, order: int) -> Check:
     """The integral from b to a is minus the integral from a to b."""
     limits = ((problem.limits[0][1], problem.limits[0][0]), *problem.limits[1:])
     solution = _solve(problem.replaced(limits=limits), case, order)
@@ -115,7 +111,7 @@ def error_estimate(problem: Problem, case: Case, order: int) -> Check:
     return compare_to(case, "error estimate", case.flat_output(solution.value), true, bound + allowed)
 
 
-FIRST_ORDER: tuple[Checker, ...] = (
+FIRST_ORDER: tuple[checks_solve.Checker, ...] = (
     checks_solve.value,
     error_estimate,
     checks_solve.jacobian,
@@ -127,9 +123,10 @@ FIRST_ORDER: tuple[Checker, ...] = (
     checks_solve.dtype_and_shape,
     checks_solve.determinism,
 )
-SECOND_ORDER: tuple[Checker, ...] = (checks_solve.hessian, symmetry)
+SECOND_ORDER: tuple[checks_solve.Checker, ...] = (checks_solve.hessian, symmetry)
 
 
-def run(problem: Problem, case: Case, order: int) -> list[Check]:
+@checks_solve.run.register(Integral)
+def run(problem: Integral, case: Case, order: int) -> list[Check]:
     """All checks of solve() up to an order."""
     return checks_solve.made((*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())), problem, case, order)

@@ -6,15 +6,14 @@ These belong to the NumPy face alone; derivative products, which every backend h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import mpmath
 import numpy as np
 
 from implicitops.errors import NotAvailableError
 from implicitops.problems.base import Problem
+from implicitops.problems.ode import ODE
 from implicitops.status import Solution
 from implicitops.verify import checks_solve
 from implicitops.verify.case import Case, compare, compare_to
@@ -22,8 +21,6 @@ from implicitops.verify.checks_derivatives import reverse_jacobian, same_bits
 from implicitops.verify.differentiation import by_position
 from implicitops.verify.ode_tolerance import spread, together
 from implicitops.verify.report import Check
-
-Checker = Callable[[Problem, Case, int], Check]
 
 #: rtol of the tolerance ladder; atol keeps its ratio to it.
 LADDER = (1e-4, 1e-6, 1e-8, 1e-10)
@@ -129,7 +126,7 @@ def tolerance_ladder(problem: Problem, case: Case, order: int) -> Check:
     return Check("numpy: tolerance ladder", passed, shortfall, 1 - LEAST_POWER, reason=reason)
 
 
-def _ladder_errors(problem: Any, case: Case, order: int, rtol: float) -> dict[str, tuple[Check, float]]:
+def _ladder_errors(problem: Problem, case: Case, order: int, rtol: float) -> dict[str, tuple[Check, float]]:
     """For value and derivatives the comparison at one tolerance, and the largest error in units of the last's bound."""
     options = problem.options
     factor = rtol / (options.rtol or LADDER[-2])
@@ -165,7 +162,7 @@ def _power(errors: list[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def methods_agree(problem: Any, case: Case, order: int) -> Check:
+def methods_agree(problem: ODE, case: Case, order: int) -> Check:
     """Derivatives integrated forward and backward, which are separate code, both agree with the reference."""
     from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
@@ -179,7 +176,7 @@ def methods_agree(problem: Any, case: Case, order: int) -> Check:
     return compare(replace(case, references=tuple(references)), f"{other} sensitivities", computed, "jacobian")
 
 
-FIRST_ORDER: tuple[Checker, ...] = (
+FIRST_ORDER: tuple[checks_solve.Checker, ...] = (
     checks_solve.value,
     jacobian,
     orders_agree,
@@ -191,9 +188,10 @@ FIRST_ORDER: tuple[Checker, ...] = (
     checks_solve.dtype_and_shape,
     checks_solve.determinism,
 )
-SECOND_ORDER: tuple[Checker, ...] = (hessian, symmetry)
+SECOND_ORDER: tuple[checks_solve.Checker, ...] = (hessian, symmetry)
 
 
-def run(problem: Problem, case: Case, order: int) -> list[Check]:
+@checks_solve.run.register(ODE)
+def run(problem: ODE, case: Case, order: int) -> list[Check]:
     """All checks of solve() up to an order."""
     return checks_solve.made((*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())), problem, case, order)

@@ -6,6 +6,7 @@ These belong to the NumPy face alone; derivative products, which every backend h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import singledispatch
 from typing import Any
 
 import mpmath
@@ -25,7 +26,8 @@ from implicitops.verify.differentiation import by_position
 from implicitops.verify.reference import RootReference
 from implicitops.verify.report import Check
 
-Checker = Callable[[Problem, Case, int], Check]
+#: A check of one kind of problem, or of all.
+Checker = Callable[[Any, Case, int], Check]
 
 #: rtol of the tolerance ladder; the Newton steps after the last iteration make most rungs equally good.
 LADDER = (1e-3, 1e-13)
@@ -268,8 +270,12 @@ FIRST_ORDER: tuple[Checker, ...] = (
 SECOND_ORDER: tuple[Checker, ...] = (hessian, symmetry)
 
 
+@singledispatch
 def run(problem: Problem, case: Case, order: int) -> list[Check]:
-    """All checks of solve() up to an order; one that does not fit the kind of problem is marked as skipped."""
+    """All checks of solve() up to an order; one that does not fit the kind of problem is marked as skipped.
+
+    A kind of problem with checks of its own registers them.
+    """
     return made((*FIRST_ORDER, *(SECOND_ORDER if order >= 2 else ())), problem, case, order)
 
 

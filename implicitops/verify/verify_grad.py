@@ -11,17 +11,16 @@ import numpy as np
 
 from implicitops.backends import BACKENDS
 from implicitops.backends.failures import unrecorded
+from implicitops.calculus.rules import is_propagated
 from implicitops.errors import KinkError, NoReferenceError, NotAvailableError
 from implicitops.problems.base import Problem
-from implicitops.problems.integral import Integral
-from implicitops.problems.ode import ODE
 from implicitops.problems.reasons import reason as why
 from implicitops.problems.validation import did_you_mean
 from implicitops.status import ArgumentError
 from implicitops.verify import (
     checks_derivatives,
-    checks_integral,
-    checks_ode,
+    checks_integral,  # noqa: F401  registers its checks
+    checks_ode,  # noqa: F401  registers its checks
     checks_solve,
     reference_integral,  # noqa: F401  registers its references
     reference_ode,  # noqa: F401  registers its references
@@ -183,19 +182,12 @@ def _problem_checks(
     points = tuple(references.values())
     for backend in backends:
         differentiable = _differentiable(problem, backend, good)
-        integrated = isinstance(problem, (ODE, Integral))
+        integrated = is_propagated(problem)
         case = Case(differentiable, good, problem.argument_names, True, points, rtol, integrated)
         if backend == "numpy":
-            checks.extend(_checks_of(problem).run(problem, case, order))
+            checks.extend(checks_solve.run(problem, case, order))
         checks.extend(checks_derivatives.run(case, order, seed))
     return checks
-
-
-def _checks_of(problem: Problem) -> Any:
-    """The module with the checks of a kind of problem."""
-    if isinstance(problem, Integral):
-        return checks_integral
-    return checks_ode if isinstance(problem, ODE) else checks_solve
 
 
 def _truth(problem: Problem, reference: Any, shapes: Sequence[tuple[int, ...]]) -> Reference:

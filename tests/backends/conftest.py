@@ -19,7 +19,7 @@ def linker(request, monkeypatch):
     from theano.graph.op import COp
 
     from implicitops.backends.theano.op import SymbolicOperation
-    from implicitops.kernels.external import needs_python
+    from implicitops.external.handle import needs_python
 
     original = COp.make_thunk
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from catalogue import conformance
 
-from implicitops.verify import conformance
 from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
 CASES = conformance.closed_forms()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from catalogue import conformance
 
-from implicitops.verify import conformance
 from implicitops.verify.differentiation.tensorflow import WAYS, TensorflowDifferentiable
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow")

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue import conformance
 
 import implicitops as iop
-from implicitops.verify import conformance
 from implicitops.verify.differentiation.tensorflow import TensorflowDifferentiable
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow")
 
 import tensorflow as tf
 
-from implicitops.backends import tensorflow_op, tensorflow_xla
+from implicitops.backends.tensorflow import op as tensorflow_op
+from implicitops.backends.tensorflow import xla as tensorflow_xla
 
 x, p, k = sp.symbols("x p k")
 

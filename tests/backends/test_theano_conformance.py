@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from catalogue import conformance
 
 import implicitops as iop
-from implicitops.verify import conformance
 
 CASES = conformance.closed_forms()
 

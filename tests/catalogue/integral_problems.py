@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from catalogue import integral_failing, integral_families, integral_functions, integral_limits, integral_lines
 from catalogue.integral_case import IntegralCase
-from implicitops.verify import integral_failing, integral_families, integral_functions, integral_limits, integral_lines
 
 
 @lru_cache(maxsize=1)

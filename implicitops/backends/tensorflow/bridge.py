@@ -21,7 +21,8 @@ from implicitops.backends.marked_nan import run_marked
 from implicitops.backends.numpy import batch_rule, core_rule, fits, length_rule
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import FREE, Shape, content_name, resolved
-from implicitops.calculus.sensitivities import Sensitivities, is_propagated
+from implicitops.calculus.rules import is_propagated
+from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.errors import DerivativeError
 from implicitops.kernels import _external, kernel_of, register
 from implicitops.status import ArgumentError, ProblemError, SolveWarning

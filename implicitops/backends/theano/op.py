@@ -21,8 +21,8 @@ from implicitops.backends.theano import c_code
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, free_position, resolved
 from implicitops.errors import DerivativeError
+from implicitops.external.handle import needs_python
 from implicitops.kernels import kernel_of, register
-from implicitops.kernels.external import needs_python
 from implicitops.real_arrays import real_array
 from implicitops.status import ArgumentError
 

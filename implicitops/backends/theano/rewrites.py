@@ -10,8 +10,9 @@ from theano.tensor.opt import register_canonicalize, register_specialize
 
 from implicitops.backends.theano.op import SymbolicOperation, call, padded
 from implicitops.calculus import Evaluate, Operation, Solve
+from implicitops.calculus.rules import is_propagated
 from implicitops.calculus.selection import Selection
-from implicitops.calculus.sensitivities import Sensitivities, is_propagated
+from implicitops.calculus.sensitivities import Sensitivities
 
 
 @register_specialize

@@ -1,6 +1,6 @@
-"""Existing code as kernels: values and derivatives of a batch, computed in this process or by an executor.
+"""Existing code as handles: values and derivatives of a batch, computed in this process or by an executor.
 
-The calls themselves are in external_calls.py; which derivatives exist is in calculus/external.py.
+The calls themselves are in calls.py; which derivatives exist is in calculus/external.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from implicitops.external.call import c_kernel
 from implicitops.external.calls import Calls, Code, Outcome
 from implicitops.external.executors import Workers
 from implicitops.kernels import _external, _operation
+from implicitops.kernels.build import bind, solves
+from implicitops.problems.base import Problem
 from implicitops.problems.callables import CFunction
 from implicitops.problems.external import External
 from implicitops.status import Status
@@ -28,7 +30,9 @@ from implicitops.status import Status
 GRAIN = 2**40
 
 
-def external_operation(operation: Any) -> Any:
+@bind.register(Contraction)
+@solves(External)
+def external_operation(operation: Solve[External] | Contraction) -> _operation.Operation:
     """Operation on existing code, bound to its kernel.
 
     Parameters
@@ -64,7 +68,8 @@ def needs_python(operation: Any) -> bool:
     They gain nothing if it calls Python, and caches of compiled code, which pickle what they contain, cannot
     hold functions that have no pickle.
     """
-    if not isinstance(getattr(operation, "problem", None), External):
+    problem: Problem | None = getattr(operation, "problem", None)
+    if problem is None or not problem.calls_existing_code:
         return False
     if isinstance(external_operation(operation).kernel, _external.External):
         return True

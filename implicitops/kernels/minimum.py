@@ -1,0 +1,28 @@
+"""Kernels of minima: the functions of a problem compiled and bound to the solver."""
+
+from __future__ import annotations
+
+from implicitops.calculus.solve import Solve
+from implicitops.kernels import _minimum, _operation
+from implicitops.kernels.build import bound, solves
+from implicitops.kernels.bundles import compiled
+from implicitops.kernels.root_system import common_arguments
+from implicitops.problems.minimum import Minimum
+from implicitops.symbolic.equations import equations_of
+from implicitops.symbolic.minimum import MinimumRule
+
+
+@solves(Minimum)
+def minimum_operation(operation: Solve[Minimum]) -> _operation.Operation:
+    """Operation on a minimum, bound to its kernel."""
+    problem = operation.problem
+    rule, key = MinimumRule(problem), problem.equation_key
+    kernel = _minimum.Minimum(
+        objective=compiled(f"{key}/objective", rule.objective_bundle),
+        bounds=compiled(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
+        start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
+        entries=rule.hessian_pattern,
+        stationary_entries=equations_of(problem).jacobian_pattern,
+        **common_arguments(operation),
+    )
+    return bound(operation, kernel)
