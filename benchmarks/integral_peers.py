@@ -22,7 +22,7 @@ from scipy import LowLevelCallable
 from scipy.integrate import quad, quad_vec
 
 import implicitops as iop
-from implicitops.verify.reference_integral import QuadratureReference
+from implicitops.verify.reference_integral import IntegralReference
 
 Solver = Callable[[float], np.ndarray]
 Maker = Callable[[np.ndarray], Solver]
@@ -98,7 +98,7 @@ class Task:
     @cached_property
     def reference(self) -> np.ndarray:
         """True values and derivatives (N_REFERENCES, 1 + p) of the first parameter sets."""
-        reference = QuadratureReference(self.problem())
+        reference = IntegralReference(self.problem())
         found = (reference.at(point.tolist()) for point in self.points(N_REFERENCES))
         return np.array([[*r.value, *r.jacobian[0]] for r in found if r.jacobian is not None], dtype=float)
 

@@ -79,14 +79,14 @@ cdef class _Columns(Kernel):
         self.address = &self.data
 
 
-cdef class Collect(_Columns):
+cdef class CollectKernel(_Columns):
     """Arguments to rows."""
 
     def __cinit__(self, bint timed):
         self.function = run_collect
 
 
-cdef class Distribute(_Columns):
+cdef class DistributeKernel(_Columns):
     """Rows to arguments."""
 
     def __cinit__(self, bint timed):

@@ -85,7 +85,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return 0
 
 
-cdef class Einsum(Kernel):
+cdef class EinsumKernel(Kernel):
     """Sum of products: what an Operation needs to run it.
 
     Parameters

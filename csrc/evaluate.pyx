@@ -111,7 +111,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return failed
 
 
-cdef class Evaluate(Kernel):
+cdef class EvaluateKernel(Kernel):
     """Compiled expressions: what an Operation needs to evaluate them.
 
     Parameters

@@ -234,7 +234,7 @@ cdef void restore(object error) noexcept:
     PyErr_Restore(<PyObject *> kind, <PyObject *> error, NULL if trace is None else <PyObject *> trace)
 
 
-cdef class External(Kernel):
+cdef class ExternalKernel(Kernel):
     """Python code that evaluates a batch: what an Operation needs to call it.
 
     Parameters

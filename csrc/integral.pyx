@@ -1,4 +1,4 @@
-"""Definite integrals: gather the parameters of a batch element, integrate, scatter value and derivatives. See quadrature.h."""
+"""Definite integrals: gather the parameters of a batch element, integrate, scatter value and derivatives. See integral.h."""
 
 from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs, isfinite
@@ -10,15 +10,15 @@ import numpy as np
 
 include "interface.pxi"
 
-cdef extern from "quadrature.h" nogil:
+cdef extern from "integral.h" nogil:
     enum:
         IOP_NODE_ROW
-    ctypedef struct iop_quadrature:
+    ctypedef struct iop_integral:
         const iop_callback *forms
         iop_callback moments
         iop_callback vanishing
         iop_callback watched
-        const iop_quadrature *const *inside
+        const iop_integral *const *inside
         int64_t n_forms
         const int64_t *switch_points
         int64_t n, n_parameters, n_derivatives, n_constants
@@ -35,8 +35,8 @@ cdef extern from "quadrature.h" nogil:
         double *vanishes
     ctypedef struct iop_cell:
         pass
-    ctypedef struct iop_quadrature_work:
-        const iop_quadrature *quadrature
+    ctypedef struct iop_integral_work:
+        const iop_integral *integral
         int64_t first
         int64_t second
         int64_t size
@@ -75,11 +75,11 @@ cdef extern from "quadrature.h" nogil:
         int64_t double_exponential
         int64_t extrapolated
         int out_of_memory
-        iop_quadrature_work *inside
+        iop_integral_work *inside
     int64_t iop_pair(int64_t w, int64_t a, int64_t b)
 
-cdef extern from "quadrature_solve.h" nogil:
-    int iop_integrate(iop_quadrature_work *, int outermost)
+cdef extern from "integral_solve.h" nogil:
+    int iop_integrate(iop_integral_work *, int outermost)
 
 cdef double *take(double **memory, int64_t count) noexcept nogil:
     """Next `count` doubles of a block; with a block that begins at NULL, only counts them."""
@@ -92,14 +92,14 @@ cdef int64_t doubles_of(int64_t n_bytes) noexcept nogil:
     return (n_bytes + sizeof(double) - 1) // sizeof(double)
 
 
-cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *memory, bint counting) noexcept nogil:
+cdef double *lay_out(iop_integral_work *w, const iop_integral *q, double *memory, bint counting) noexcept nogil:
     """Divides a block among the vectors of a level and of those inside, and returns its end; with `counting` into
     the first level of them all, only to know where that is."""
     cdef int64_t d = q.n_derivatives if q.order >= 1 else 0, pairs = d * (d + 1) // 2 if q.order >= 2 else 0
     cdef int64_t lengths = 1 + d + pairs, size = q.n * lengths, regimes = q.n_switches + q.n_constants, j
     cdef double *m = memory
-    cdef iop_quadrature_work unused
-    w.quadrature = q
+    cdef iop_integral_work unused
+    w.integral = q
     w.first = d
     w.second = pairs
     w.size = w.rows = size
@@ -138,60 +138,60 @@ cdef double *lay_out(iop_quadrature_work *w, const iop_quadrature *q, double *me
     w.n_cells = w.capacity = w.out_of_memory = 0
     w.inside = NULL
     if q.inside != NULL:
-        w.inside = <iop_quadrature_work *> take(&m, doubles_of(q.n_forms * sizeof(iop_quadrature_work)))
+        w.inside = <iop_integral_work *> take(&m, doubles_of(q.n_forms * sizeof(iop_integral_work)))
         for j in range(q.n_forms):
             if q.inside[j] != NULL:
                 m = lay_out(&unused if counting else &w.inside[j], q.inside[j], m, counting)
     return m
 
 
-cdef void begin(iop_quadrature_work *w) noexcept nogil:
+cdef void begin(iop_integral_work *w) noexcept nogil:
     """Sets the counters of a level and of those inside to 0."""
     cdef int64_t j
     w.evaluations = w.subintervals = w.double_exponential = w.extrapolated = 0
     w.failed_at = NAN
     if w.inside != NULL:
-        for j in range(w.quadrature.n_forms):
-            if w.quadrature.inside[j] != NULL:
+        for j in range(w.integral.n_forms):
+            if w.integral.inside[j] != NULL:
                 begin(&w.inside[j])
 
 
-cdef int64_t evaluations_of(const iop_quadrature_work *w) noexcept nogil:
+cdef int64_t evaluations_of(const iop_integral_work *w) noexcept nogil:
     """Nodes of the innermost level."""
     cdef int64_t j, total = 0
     if w.inside == NULL:
         return w.evaluations
-    for j in range(w.quadrature.n_forms):
-        if w.quadrature.inside[j] != NULL:
+    for j in range(w.integral.n_forms):
+        if w.integral.inside[j] != NULL:
             total += evaluations_of(&w.inside[j])
     return total
 
 
-cdef void release(iop_quadrature_work *w) noexcept nogil:
+cdef void release(iop_integral_work *w) noexcept nogil:
     """Frees the cells of a level and of those inside."""
     cdef int64_t j
     free(w.cells)
     free(w.cell_data)
     free(w.ordered)
     if w.inside != NULL:
-        for j in range(w.quadrature.n_forms):
-            if w.quadrature.inside[j] != NULL:
+        for j in range(w.integral.n_forms):
+            if w.integral.inside[j] != NULL:
                 release(&w.inside[j])
 
 
-cdef void take_components(iop_quadrature_work *w, int order) noexcept nogil:
+cdef void take_components(iop_integral_work *w, int order) noexcept nogil:
     """What a level and those inside are to find: values, and derivatives up to an order."""
     cdef int64_t j
-    w.size = w.quadrature.n * (1 + (w.first if order >= 1 else 0) + (w.second if order >= 2 else 0))
+    w.size = w.integral.n * (1 + (w.first if order >= 1 else 0) + (w.second if order >= 2 else 0))
     if w.inside != NULL:
-        for j in range(w.quadrature.n_forms):
-            if w.quadrature.inside[j] != NULL:
+        for j in range(w.integral.n_forms):
+            if w.integral.inside[j] != NULL:
                 take_components(&w.inside[j], order)
 
 
-cdef int integrate(iop_quadrature_work *w) noexcept nogil:
+cdef int integrate(iop_integral_work *w) noexcept nogil:
     """Value and derivatives; NaN for those of an order whose integrals diverge or are undefined where the value is not."""
-    cdef int order = w.quadrature.order, code = iop_integrate(w, 1), whole = code
+    cdef int order = w.integral.order, code = iop_integrate(w, 1), whole = code
     cdef int64_t c
     if code == IOP_CONVERGED:
         add_rounding_of_parameters(w)
@@ -202,20 +202,20 @@ cdef int integrate(iop_quadrature_work *w) noexcept nogil:
         if code == IOP_CONVERGED:
             for c in range(w.size, w.rows):
                 w.total[c] = w.error[c] = w.noise[c] = NAN
-    take_components(w, w.quadrature.order)
+    take_components(w, w.integral.order)
     return code if code < 0 or code == IOP_CONVERGED else whole
 
 
-cdef double error_of(const iop_quadrature_work *w, int64_t c) noexcept nogil:
+cdef double error_of(const iop_integral_work *w, int64_t c) noexcept nogil:
     """Estimated error of a component: of the rules, of the nodes, and of its last digit."""
     return w.error[c] + w.noise[c] + DBL_EPSILON * fabs(w.total[c])
 
 
-cdef void add_rounding_of_parameters(iop_quadrature_work *w) noexcept nogil:
+cdef void add_rounding_of_parameters(iop_integral_work *w) noexcept nogil:
     """Adds to w.noise what rounding of the parameters amounts to, as a stand-in for that inside the integrand: for I the
     sum of half an epsilon of p_a dI/dp_a, and so for each derivative from the next ones. For the highest order, whose
     next ones are not known, it is twenty times as large in relation as that of the order below."""
-    cdef int64_t n = w.quadrature.n, d = w.first, i, a, b, c
+    cdef int64_t n = w.integral.n, d = w.first, i, a, b, c
     cdef double value, share, largest
     for i in range(n if d > 0 else 0):
         value = 0
@@ -238,19 +238,19 @@ cdef void add_rounding_of_parameters(iop_quadrature_work *w) noexcept nogil:
             w.noise[c] += 10 * DBL_EPSILON * largest * fabs(w.total[c])
 
 
-cdef bint is_inaccurate(const iop_quadrature_work *w) noexcept nogil:
+cdef bint is_inaccurate(const iop_integral_work *w) noexcept nogil:
     """Whether a derivative has an error above a thousandth of it, and above a millionth of what cancels in it: one that
     vanishes by symmetry is as accurate as its parts."""
     cdef int64_t c
-    for c in range(w.quadrature.n, w.rows):
+    for c in range(w.integral.n, w.rows):
         if error_of(w, c) > 1e-3 * fabs(w.total[c]) and error_of(w, c) > 1e-6 * (w.magnitude[c] + w.parts[c]):
             return True
     return False
 
 
-cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes, double *const *outputs, int code) noexcept nogil:
+cdef void scatter(const iop_integral_work *w, int64_t i, const int64_t *sizes, double *const *outputs, int code) noexcept nogil:
     """Writes the outputs of batch element i: value, Jacobian, Hessian and the estimated errors of all three."""
-    cdef int64_t k, j, a, b, n = w.quadrature.n, d = w.first
+    cdef int64_t k, j, a, b, n = w.integral.n, d = w.first
     cdef double *target
     cdef double *errors
     cdef int64_t c
@@ -284,7 +284,7 @@ cdef void scatter(const iop_quadrature_work *w, int64_t i, const int64_t *sizes,
             outputs[4][i * sizes[4] + j] = error_of(w, n + j)
 
 
-cdef int gather(iop_quadrature_work *w, const iop_operation *operation, int64_t i, const double *const *inputs,
+cdef int gather(iop_integral_work *w, const iop_operation *operation, int64_t i, const double *const *inputs,
                 const int64_t *strides) noexcept nogil:
     """Parameters of batch element i; 0 if all are finite."""
     cdef int64_t j, at = 0, bad = 0
@@ -300,8 +300,8 @@ cdef int gather(iop_quadrature_work *w, const iop_operation *operation, int64_t 
 cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *const *inputs,
                  const int64_t *input_strides, double *const *outputs, int32_t *status,
                  int64_t *const *stats) noexcept nogil:
-    cdef const iop_quadrature *q = <const iop_quadrature *> operation.data
-    cdef iop_quadrature_work w
+    cdef const iop_integral *q = <const iop_integral *> operation.data
+    cdef iop_integral_work w
     cdef int64_t size = (<char *> lay_out(&w, q, NULL, True) - <char *> NULL) // sizeof(double), i, failed = 0
     cdef double *memory = <double *> malloc((size + 1) * sizeof(double))
     cdef int code = IOP_CONVERGED
@@ -333,7 +333,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n_batch, const double *
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class Quadrature(Kernel):
+cdef class IntegralKernel(Kernel):
     """A definite integral bound to its callbacks: what an Operation needs to run it.
 
     Parameters
@@ -351,9 +351,9 @@ cdef class Quadrature(Kernel):
     atol : float64 array (n,)
     """
 
-    cdef iop_quadrature data
+    cdef iop_integral data
     cdef iop_callback *forms
-    cdef const iop_quadrature **inside
+    cdef const iop_integral **inside
     cdef tuple keep
     #: Counters of one solve: nodes, applications of a rule, parts with a double exponential substitution, oscillating
     #: tails that were extrapolated. The nodes are those of the innermost integral.
@@ -373,13 +373,13 @@ cdef class Quadrature(Kernel):
         atol = np.ascontiguousarray(atol, dtype=np.float64)
         self.keep = (tuple(forms), moments, vanishing, watched, tuple(inside), switch_points, atol)
         self.forms = <iop_callback *> malloc((len(forms) + 1) * sizeof(iop_callback))
-        self.inside = <const iop_quadrature **> malloc((len(inside) + 1) * sizeof(iop_quadrature *))
+        self.inside = <const iop_integral **> malloc((len(inside) + 1) * sizeof(iop_integral *))
         if self.forms == NULL or self.inside == NULL:
             raise MemoryError
         for k, form in enumerate(forms):
             self.forms[k] = as_callback(form)
         for k, level in enumerate(inside):
-            self.inside[k] = NULL if level is None else &(<Quadrature> level).data
+            self.inside[k] = NULL if level is None else &(<IntegralKernel> level).data
         self.data.forms = self.forms
         self.data.moments = as_callback(moments)
         self.data.vanishing = as_callback(vanishing)

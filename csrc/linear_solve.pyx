@@ -262,7 +262,7 @@ cdef class _Linear(Kernel):
         self.address = &self.data
 
 
-cdef class Factorise(_Linear):
+cdef class FactoriseKernel(_Linear):
     """Factorisation of a Jacobian: what an Operation (theta ..., x) needs to run it.
 
     With ``second_errors`` it is a factorisation (theta ..., x, factorisation) that is at hand, for second derivatives.
@@ -300,7 +300,7 @@ cdef class Factorise(_Linear):
         self.function = run_factorise if second_errors is None else run_second
 
 
-cdef class LinearSolve(_Linear):
+cdef class LinearSolveKernel(_Linear):
     """Linear solve with a factorisation: what an Operation (..., factorisation, b) needs to run it.
 
     Parameters

@@ -267,7 +267,7 @@ cdef void write_derivatives(const iop_minimum *s, iop_minimum_workspace *w, iop_
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class Minimum(Kernel):
+cdef class MinimumKernel(Kernel):
     """A minimiser bound to its callbacks: what an Operation needs to run it.
 
     Parameters

@@ -66,7 +66,7 @@ cdef class Map:
             parameter_entries.shape[1], <const int32_t *> <uintptr_t> parameter_entries.ctypes.data)
 
 
-cdef class InitialValueProblem(Kernel):
+cdef class ODEKernel(Kernel):
     """An ODE solver bound to its callbacks: what an Operation needs to run it.
 
     Parameters

@@ -299,7 +299,7 @@ cdef int errors(const iop_root_scalar *root, Workspace *w, int64_t filled, int64
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class RootScalar(Kernel):
+cdef class RootScalarKernel(Kernel):
     """A scalar root finder bound to its callbacks: what an Operation needs to run it.
 
     Parameters

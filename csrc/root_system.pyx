@@ -272,7 +272,7 @@ cdef void write_derivatives(const iop_root_system *s, iop_root_workspace *w, iop
 
 # -- Python face ------------------------------------------------------------------------------------------
 
-cdef class RootSystem(Kernel):
+cdef class RootSystemKernel(Kernel):
     """A root finder for systems bound to its callbacks: what an Operation needs to run it.
 
     Parameters

@@ -27,7 +27,7 @@ cdef int64_t run(const iop_operation *operation, int64_t n, const double *const 
     return 0
 
 
-cdef class StatusOf(Kernel):
+cdef class StatusOfKernel(Kernel):
     """What an Operation needs to run it: nothing but the function."""
 
     def __cinit__(self):

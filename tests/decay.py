@@ -81,7 +81,7 @@ def decays(monkeypatch):
     def operation_of(operation):
         adjoint = isinstance(operation, Adjoint)
         outputs = operation.output_shapes if adjoint else operation.kernel_output_shapes
-        kernel = _external.External(_Evaluator(operation, calls))
+        kernel = _external.ExternalKernel(_Evaluator(operation, calls))
         sizes = [[math.prod(shape) for shape in shapes] for shapes in (operation.input_shapes, outputs)]
         return _operation.Operation(kernel, *sizes, 2)
 

@@ -16,7 +16,7 @@ from implicitops.kernels import _evaluate
 from implicitops.kernels.build import bound, solves
 from implicitops.kernels.bundles import compiled
 from implicitops.problems.base import Options, Problem
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.verify.reference import reference_of
 from implicitops.verify.reference_function import FunctionReference
 
@@ -68,10 +68,10 @@ class Formula(Evaluate):
 
     @property
     def groups(self):
-        return Statement(self.problem, ()).group(self.problem)
+        return CanonicalSymbols(self.problem, ()).group(self.problem)
 
     def write(self, tape):
-        statement = Statement(self.problem, ())
+        statement = CanonicalSymbols(self.problem, ())
         outputs = [[tape.add(statement.translate(self.problem.formula))]]
         for _ in range(self.derivatives):
             rows = [tape.reverse([(value, sp.S.One)], statement.parameters) for value in outputs[-1]]
@@ -101,7 +101,7 @@ def _rules(problem):
 def larger_root_operation(operation: Solve[LargerRoot]):
     """Operation bound to its kernel."""
     formula = Formula(operation.problem, operation.derivatives)
-    return bound(operation, _evaluate.Evaluate(compiled(formula.name, formula.bundle), is_derivative=True))
+    return bound(operation, _evaluate.EvaluateKernel(compiled(formula.name, formula.bundle), is_derivative=True))
 
 
 @reference_of.register(LargerRoot)

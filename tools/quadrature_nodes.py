@@ -1,6 +1,6 @@
 """Where an integral is evaluated: docs/images/integral_nodes.svg.
 
-Two integrands and the nodes of the rules in csrc/quadrature_rules.h, computed here in Python: a peak, for which the
+Two integrands and the nodes of the rules in csrc/integral_rules.h, computed here in Python: a peak, for which the
 Gauss-Kronrod pair of 10 and 21 points bisects the range until the estimated errors sum up to the tolerance, and a power
 that is infinite at an end, for which bisection is compared with the double exponential substitution. The nodes are
 those of the same formulas and error estimate as the kernel's; the kernel also checks for jumps between cells, and
@@ -32,11 +32,11 @@ Cell = tuple[float, float]
 
 
 def table(name: str) -> np.ndarray:
-    """Half of a symmetric table of csrc/quadrature_tables.h, mirrored: from -1 to 1."""
-    text = (ROOT / "csrc" / "quadrature_tables.h").read_text("utf-8")
+    """Half of a symmetric table of csrc/integral_tables.h, mirrored: from -1 to 1."""
+    text = (ROOT / "csrc" / "integral_tables.h").read_text("utf-8")
     match = re.search(rf"{name}\[11\] = \{{(.*?)\}};", text, re.DOTALL)
     if match is None:
-        raise ValueError(f"csrc/quadrature_tables.h has no table {name} of 11 numbers")
+        raise ValueError(f"csrc/integral_tables.h has no table {name} of 11 numbers")
     half = np.array(ast.literal_eval(f"[{match[1]}]"))
     return np.concatenate([-half if name.endswith("nodes") else half, half[-2::-1]])
 

@@ -13,8 +13,8 @@ from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
 from implicitops.status import Status
-from implicitops.symbolic.integral import quadrature_of
-from implicitops.symbolic.ode import initial_value_of
+from implicitops.symbolic.integral import integral_functions_of
+from implicitops.symbolic.ode import ode_functions_of
 
 #: Counters of a kernel that say where it failed: the bits of a double, and which state or condition, or -1.
 PLACE = ("failed_at", "failed_in")
@@ -55,7 +55,7 @@ def _of_ode(problem: ODE, status: Status, values: Sequence[Any], counters: Mappi
     part = int(counters.get("failed_in", -1))
     there = _states_at(problem, values, time)
     if status is Status.DISCONTINUITY and part >= 0:
-        functions = initial_value_of(problem)
+        functions = ode_functions_of(problem)
         guard = functions.surfaces.expressions[len(functions.surfaces.expressions) - functions.surfaces.n_guards + part]
         return f". It happened {at}, where {_short(functions.statement.original(guard))} changes its sign{there}"
     if not 0 <= part < len(problem.states):
@@ -95,7 +95,7 @@ def _of_integral(problem: Integral, status: Status, values: Sequence[Any], count
     """The node that the kernel names, or one at which an integrand of one variable is not a number."""
     node = _double(counters.get("failed_at"))
     if np.isfinite(node):
-        outer = problem.variables[quadrature_of(problem).outermost.depth]
+        outer = problem.variables[integral_functions_of(problem).outermost.depth]
         return f". It happened at {outer} = {node:.6g}"
     if status is not Status.UNDEFINED or len(problem.limits) != 1:
         return ""

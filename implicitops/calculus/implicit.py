@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from implicitops.calculus.operation import Program, single_step
-from implicitops.calculus.root_scalar import ScalarRootPullback, ScalarRootPushforward
+from implicitops.calculus.root_scalar import RootScalarPullback, RootScalarPushforward
 from implicitops.calculus.root_system import system_jvp, system_vjp
 from implicitops.calculus.rules import Rules, rules_of
 from implicitops.problems.fixed_point import FixedPoint
@@ -22,14 +22,14 @@ class ImplicitRules(Rules[ProblemWithUnknowns]):
         """Reverse rule: (p, x, xbar) to pbar."""
         if problem.output_shape:
             return system_vjp(problem)
-        rule = ScalarRootPullback(problem)
+        rule = RootScalarPullback(problem)
         return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
 
     def jvp(self, problem: ProblemWithUnknowns) -> Program:
         """Forward rule: (p, x, p') to x'."""
         if problem.output_shape:
             return system_jvp(problem)
-        rule = ScalarRootPushforward(problem)
+        rule = RootScalarPushforward(problem)
         return single_step(rule, len(rule.input_shapes), range(len(rule.input_shapes)))
 
 

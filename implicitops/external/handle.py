@@ -57,7 +57,7 @@ def external_operation(operation: Solve[External] | Contraction) -> _operation.O
     if order == 0 and isinstance(problem.function, CFunction) and problem.executor is None and problem.timeout is None:
         kernel = c_kernel(problem.function, code.p, code.n)
     else:
-        kernel = _external.External(Evaluator(Task(code, kind, sizes), Workers(problem)))
+        kernel = _external.ExternalKernel(Evaluator(Task(code, kind, sizes), Workers(problem)))
     inputs = [math.prod(shape) for shape in operation.input_shapes]
     return _operation.Operation(kernel, inputs, sizes, GRAIN, has_derivatives=isinstance(operation, Solve))
 
@@ -71,7 +71,7 @@ def needs_python(operation: Any) -> bool:
     problem: Problem | None = getattr(operation, "problem", None)
     if problem is None or not problem.calls_existing_code:
         return False
-    if isinstance(external_operation(operation).kernel, _external.External):
+    if isinstance(external_operation(operation).kernel, _external.ExternalKernel):
         return True
     try:
         pickle.dumps(operation)

@@ -11,7 +11,7 @@ class Function:
     ) -> None: ...
     def evaluate(self, inputs: np.ndarray, outputs: np.ndarray, status: np.ndarray) -> None: ...
 
-class External:
+class ExternalKernel:
     run_address: int
     data_address: int
     stat_names: tuple[str, ...]

@@ -1,6 +1,6 @@
 from typing import Any
 
-class Quadrature:
+class IntegralKernel:
     data_address: int
     run_address: int
     def __init__(self, **kwargs: Any) -> None: ...

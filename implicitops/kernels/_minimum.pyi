@@ -1,6 +1,6 @@
 from typing import Any
 
-class Minimum:
+class MinimumKernel:
     run_address: int
     data_address: int
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...

@@ -6,7 +6,7 @@ NUMBERS: frozenset[str]
 class Map:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
-class InitialValueProblem:
+class ODEKernel:
     run_address: int
     data_address: int
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...

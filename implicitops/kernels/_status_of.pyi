@@ -1,3 +1,3 @@
-class StatusOf:
+class StatusOfKernel:
     run_address: int
     data_address: int

@@ -20,7 +20,7 @@ from implicitops.kernels import _operation
 from implicitops.kernels.bundles import sizes
 from implicitops.kernels.parallel import GRAIN
 from implicitops.problems.base import Problem
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.doubt import restarted
 
 Solver = Callable[[Any], _operation.Operation]
@@ -137,7 +137,7 @@ def _build_in_users_terms(operation: Operation) -> _operation.Operation:
         part: Any = operation
         while not hasattr(part, "problem") and hasattr(part, "parent"):
             part = part.parent
-        raise Statement.of(part.problem).named(part.problem, error) from None
+        raise CanonicalSymbols.of(part.problem).named(part.problem, error) from None
 
 
 def register(operation: Operation) -> str:

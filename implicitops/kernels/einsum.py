@@ -18,7 +18,7 @@ GRAIN = 100_000
 def einsum_operation(operation: Einsum) -> _operation.Operation:
     """Operation bound to its kernel."""
     tables = [_loops(operation, left, right) for left, right in operation.terms]
-    kernel = _einsum.Einsum(np.array(operation.terms), np.array(tables), math.prod(operation.output_shapes[0]))
+    kernel = _einsum.EinsumKernel(np.array(operation.terms), np.array(tables), math.prod(operation.output_shapes[0]))
     work = sum(math.prod(table[0]) for table in tables)
     return _operation.Operation(
         kernel,

@@ -12,7 +12,7 @@ from implicitops.kernels.bundles import compiled
 @bind.register(Evaluate)
 def evaluate_operation(operation: Evaluate) -> _operation.Operation:
     """Operation bound to its kernel."""
-    kernel = _evaluate.Evaluate(
+    kernel = _evaluate.EvaluateKernel(
         compiled(operation.name, operation.bundle),
         operation.solution_range,
         operation.differentiated is not None,
@@ -26,4 +26,4 @@ def evaluate_operation(operation: Evaluate) -> _operation.Operation:
 @bind.register(StatusOf)
 def status_operation(operation: StatusOf) -> _operation.Operation:
     """Operation bound to its kernel."""
-    return bound(operation, _status_of.StatusOf())
+    return bound(operation, _status_of.StatusOfKernel())

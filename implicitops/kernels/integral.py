@@ -11,10 +11,10 @@ from implicitops.kernels import _integral, _operation
 from implicitops.kernels.build import solves
 from implicitops.kernels.bundles import compiled, sizes
 from implicitops.problems.integral import Integral
-from implicitops.symbolic.integral import Form, Level, quadrature_of
+from implicitops.symbolic.integral import Form, Level, integral_functions_of
 from implicitops.symbolic.integral_conditions import require_differentiable_integral
 
-#: Names of the methods in the order of their codes in csrc/quadrature.h.
+#: Names of the methods in the order of their codes in csrc/integral.h.
 METHODS = ("auto", "gauss_kronrod", "double_exponential")
 
 #: Solves that keep a thread busy for about a tenth of a millisecond.
@@ -45,7 +45,7 @@ def integral_operation(operation: Solve[Integral]) -> Any:
     """
     problem, order = operation.problem, operation.derivatives
     watched = require_differentiable_integral(problem, order) if order >= 1 else ()
-    outermost = quadrature_of(problem).outermost
+    outermost = integral_functions_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
     inputs, outputs = sizes(operation.input_shapes), sizes(operation.kernel_output_shapes)
     return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
@@ -60,7 +60,7 @@ def _level_kernel(problem: Integral, level: Level, order: int, key: str, watched
         for k, below in enumerate(level.inside)
     ]
     innermost = level.depth == 0
-    return _integral.Quadrature(
+    return _integral.IntegralKernel(
         forms=[
             _form(level, form, order, f"{key}/form{k}/{order}") for k, form in enumerate(forms if innermost else ())
         ],

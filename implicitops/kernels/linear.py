@@ -18,7 +18,7 @@ def factorise_operation(operation: Factorise | SecondOrderFactors) -> _operation
     """Operation bound to its kernel."""
     equations, key = operation.equations, operation.problem.equation_key
     order = 2 if isinstance(operation, SecondOrderFactors) else 1
-    kernel = _linear_solve.Factorise(
+    kernel = _linear_solve.FactoriseKernel(
         # Of a large system what its solver has compiled anyway, without the errors that only a bundle of its own tells.
         entries=None if equations.is_large else compiled(f"{key}/linear", equations.linear_bundle),
         residual=compiled(f"{key}/system", equations.residual_bundle) if equations.is_large else None,
@@ -38,7 +38,9 @@ def factorise_operation(operation: Factorise | SecondOrderFactors) -> _operation
 def linear_solve_operation(operation: LinearSolve) -> _operation.Operation:
     """Operation bound to its kernel."""
     equations = operation.equations
-    kernel = _linear_solve.LinearSolve(n=equations.n, bandwidths=equations.bandwidths, transposed=operation.transposed)
+    kernel = _linear_solve.LinearSolveKernel(
+        n=equations.n, bandwidths=equations.bandwidths, transposed=operation.transposed
+    )
     return bound(operation, kernel)
 
 
@@ -46,6 +48,6 @@ def linear_solve_operation(operation: LinearSolve) -> _operation.Operation:
 @bind.register(Distribute)
 def columns_operation(operation: Collect | Distribute) -> _operation.Operation:
     """Operation bound to its kernel."""
-    kernel = (_collect.Collect if isinstance(operation, Collect) else _collect.Distribute)(operation.timed)
+    kernel = (_collect.CollectKernel if isinstance(operation, Collect) else _collect.DistributeKernel)(operation.timed)
     grain = max(1, GRAIN // operation.rows[-1])
     return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(operation.output_shapes), grain)

@@ -9,19 +9,19 @@ from implicitops.kernels.bundles import compiled
 from implicitops.kernels.root_system import common_arguments
 from implicitops.problems.minimum import Minimum
 from implicitops.symbolic.equations import equations_of
-from implicitops.symbolic.minimum import MinimumRule
+from implicitops.symbolic.minimum import MinimumFunctions
 
 
 @solves(Minimum)
 def minimum_operation(operation: Solve[Minimum]) -> _operation.Operation:
     """Operation on a minimum, bound to its kernel."""
     problem = operation.problem
-    rule, key = MinimumRule(problem), problem.equation_key
-    kernel = _minimum.Minimum(
-        objective=compiled(f"{key}/objective", rule.objective_bundle),
-        bounds=compiled(f"{key}/bounds", rule.bounds_bundle) if problem.is_bounded else None,
-        start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
-        entries=rule.hessian_pattern,
+    functions, key = MinimumFunctions(problem), problem.equation_key
+    kernel = _minimum.MinimumKernel(
+        objective=compiled(f"{key}/objective", functions.objective_bundle),
+        bounds=compiled(f"{key}/bounds", functions.bounds_bundle) if problem.is_bounded else None,
+        start=None if operation.start_given else compiled(f"{problem.key}/start", functions.start_bundle),
+        entries=functions.hessian_pattern,
         stationary_entries=equations_of(problem).jacobian_pattern,
         **common_arguments(operation),
     )

@@ -12,7 +12,7 @@ from implicitops.kernels import _ode, _operation
 from implicitops.kernels.build import solves
 from implicitops.kernels.bundles import compiled, sizes
 from implicitops.problems.ode import ODE
-from implicitops.symbolic.ode import MapBundles, initial_value_of
+from implicitops.symbolic.ode import MapBundles, ode_functions_of
 from implicitops.symbolic.switching import require_differentiable
 
 #: Sensitivities up to which their rates are one straight line of code. More of them are faster as a loop over the
@@ -47,9 +47,9 @@ def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
     if order >= 1 or adjoint:
         require_differentiable(problem, max(order, 1))
     first = int(order >= 1 or adjoint)
-    functions, key, options = initial_value_of(problem), problem.equation_key, problem.options
+    functions, key, options = ode_functions_of(problem), problem.equation_key, problem.options
     switches, surfaces = functions.switching.switches, functions.surfaces
-    kernel = _ode.InitialValueProblem(
+    kernel = _ode.ODEKernel(
         rhs=_map(functions.rhs, f"{key}/rhs", order, first),
         changes=[_map(change, f"{key}/change{k}", order, first) for k, change in enumerate(functions.changes)],
         outputs=None if functions.outputs is None else _map(functions.outputs, f"{key}/outputs", order, first),

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from implicitops.calculus.root_scalar import ScalarRootRule
 from implicitops.calculus.solve import Solve
 from implicitops.kernels import _root_scalar
 from implicitops.kernels.bundles import compiled
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.root import Root
+from implicitops.symbolic.root_scalar import RootScalarFunctions
 
 
-def root_scalar_kernel(operation: Solve[Root] | Solve[FixedPoint]) -> _root_scalar.RootScalar:
+def root_scalar_kernel(operation: Solve[Root] | Solve[FixedPoint]) -> _root_scalar.RootScalarKernel:
     """Kernel of a Solve of a scalar Root or FixedPoint."""
     problem = operation.problem
-    rule, key, order = ScalarRootRule(problem), problem.equation_key, operation.derivatives
+    functions, key, order = RootScalarFunctions(problem), problem.equation_key, operation.derivatives
     options = problem.options
     n = len(problem.parameter_symbols)
-    return _root_scalar.RootScalar(
-        residual=compiled(f"{key}/residual", rule.residual_bundle),
-        start=None if operation.start_given else compiled(f"{problem.key}/start", rule.start_bundle),
-        finish=compiled(f"{key}/finish{order}", lambda: rule.finish_bundle(order)),
-        errors=compiled(f"{key}/errors{order}", lambda: rule.error_bundle(order)) if order >= 1 else None,
+    return _root_scalar.RootScalarKernel(
+        residual=compiled(f"{key}/residual", functions.residual_bundle),
+        start=None if operation.start_given else compiled(f"{problem.key}/start", functions.start_bundle),
+        finish=compiled(f"{key}/finish{order}", lambda: functions.finish_bundle(order)),
+        errors=compiled(f"{key}/errors{order}", lambda: functions.error_bundle(order)) if order >= 1 else None,
         start_kind=_start_kind(problem),
         n_params=n,
         n_jacobian=n if order >= 1 else 0,

@@ -15,7 +15,7 @@ from implicitops.symbolic.equations import equations_of
 AnyWithUnknowns = TypeVar("AnyWithUnknowns", bound=ProblemWithUnknowns)
 
 
-def root_system_kernel(operation: Solve[AnyWithUnknowns], fixed_point: int) -> _root_system.RootSystem:
+def root_system_kernel(operation: Solve[AnyWithUnknowns], fixed_point: int) -> _root_system.RootSystemKernel:
     """Kernel of a Solve of a Root or a FixedPoint.
 
     Parameters
@@ -25,7 +25,7 @@ def root_system_kernel(operation: Solve[AnyWithUnknowns], fixed_point: int) -> _
     """
     problem = operation.problem
     equations = equations_of(problem)
-    return _root_system.RootSystem(
+    return _root_system.RootSystemKernel(
         residual=compiled(f"{problem.equation_key}/system", equations.residual_bundle),
         start=None if operation.start_given else compiled(f"{problem.key}/guess", equations.start_bundle),
         entries=equations.jacobian_pattern,

@@ -19,7 +19,7 @@ def canonical_symbol(symbol: sp.Symbol, name: str) -> sp.Symbol:
     return sp.Symbol(name, **{**assumptions, "real": True})
 
 
-class Statement:
+class CanonicalSymbols:
     """Canonical Symbols of a problem and the translation into them.
 
     Parameters
@@ -39,8 +39,8 @@ class Statement:
             self._mapping[time] = self.time
 
     @classmethod
-    def of(cls, problem: Problem) -> Statement:
-        """Statement of a problem of any kind: what it calls unknowns are an ODE's states, an integral's variables."""
+    def of(cls, problem: Problem) -> CanonicalSymbols:
+        """Those of a problem of any kind: what it calls unknowns are an ODE's states, an integral's variables."""
         kinds = ("unknowns", "states", "variables")
         unknowns = next((getattr(problem, kind) for kind in kinds if hasattr(problem, kind)), ())
         return cls(problem, unknowns, getattr(problem, "t", None))

@@ -12,7 +12,7 @@ from implicitops.problems.base import Problem
 from implicitops.problems.fixed_point import FixedPoint
 from implicitops.problems.root import Root
 from implicitops.problems.unknowns import ProblemWithUnknowns
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.differentiate import rounding_scale
 from implicitops.symbolic.doubt import rounded_solution
 from implicitops.symbolic.rounding import running_errors
@@ -27,14 +27,14 @@ Pattern = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @singledispatch
-def residuals_of(problem: Problem, statement: Statement) -> tuple[sp.Expr, ...]:
+def residuals_of(problem: Problem, statement: CanonicalSymbols) -> tuple[sp.Expr, ...]:
     """Expressions F whose zero a problem's answer is, in canonical Symbols; a kind of problem registers its own."""
     raise NotImplementedError(f"{type(problem).__name__} has no residual")
 
 
 @residuals_of.register(Root)
 @residuals_of.register(FixedPoint)
-def _stated_residuals(problem: Root | FixedPoint, statement: Statement) -> tuple[sp.Expr, ...]:
+def _stated_residuals(problem: Root | FixedPoint, statement: CanonicalSymbols) -> tuple[sp.Expr, ...]:
     return tuple(map(statement.translate, problem.residuals))
 
 
@@ -66,9 +66,9 @@ class Equations:
     problem: ProblemWithUnknowns
 
     @cached_property
-    def statement(self) -> Statement:
+    def statement(self) -> CanonicalSymbols:
         """Canonical Symbols."""
-        return Statement(self.problem, self.problem.unknowns)
+        return CanonicalSymbols(self.problem, self.problem.unknowns)
 
     @cached_property
     def residuals(self) -> tuple[sp.Expr, ...]:

@@ -22,7 +22,7 @@ import sympy as sp
 
 from implicitops.codegen import Bundle
 from implicitops.problems.integral import Integral
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.locating import Locator
 from implicitops.symbolic.near_ends import at_distance, exact, oscillation, singular_points
 from implicitops.symbolic.peaks import peak_centers
@@ -50,7 +50,7 @@ class Form:
     sign: int
 
 
-class Mapping:
+class Stretch:
     """Symbols for the variable of a level where it is written by a form: its distance d = h u to an end.
 
     Parameters
@@ -83,7 +83,7 @@ class Level:
     ----------
     variable : Symbol
     parameters : tuple of Symbol
-    outer : tuple of Mapping, how the variables of the levels outside are written, outermost first
+    outer : tuple of Stretch, how the variables of the levels outside are written, outermost first
     constants : tuple of Symbol, regimes of the levels outside
     expressions : tuple of Expr, the integrand
     lower, upper : Expr, which may be infinite
@@ -99,7 +99,7 @@ class Level:
 
     variable: sp.Symbol
     parameters: Symbols
-    outer: tuple[Mapping, ...]
+    outer: tuple[Stretch, ...]
     constants: Symbols
     expressions: tuple[sp.Expr, ...]
     lower: sp.Expr
@@ -114,11 +114,11 @@ class Level:
     inside: tuple[Level | None, ...] = ()
 
     @cached_property
-    def mapping(self) -> Mapping:
+    def mapping(self) -> Stretch:
         """How the variable is written."""
         moving = {*self.parameters, *(outer.distance for outer in self.outer if outer.is_moving)}
         points = (*self.points, self.scale)
-        return Mapping(self.depth, any(not point.free_symbols.isdisjoint(moving) for point in points))
+        return Stretch(self.depth, any(not point.free_symbols.isdisjoint(moving) for point in points))
 
     @property
     def regimes(self) -> Symbols:
@@ -183,7 +183,7 @@ class Level:
         outputs = (*values, *self._derivatives(tape, values, self.outer, order), *deciding)
         return tape.bundle((*self.inputs(order), *self.constants), outputs)
 
-    def _derivatives(self, tape: Tape, values: list[sp.Expr], mappings: Sequence[Mapping], order: int) -> list[sp.Expr]:
+    def _derivatives(self, tape: Tape, values: list[sp.Expr], mappings: Sequence[Stretch], order: int) -> list[sp.Expr]:
         """First and second total derivatives of values on a tape: h depends on the parameters, u does not."""
         n = len(self.parameters)
         pairs = [(a, b) for a in range(n) for b in range(a, n)] if order >= 2 else []
@@ -212,7 +212,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Quadrature:
+class IntegralFunctions:
     """All functions of an integral.
 
     Parameters
@@ -223,9 +223,9 @@ class Quadrature:
     problem: Integral
 
     @cached_property
-    def statement(self) -> Statement:
+    def statement(self) -> CanonicalSymbols:
         """Canonical Symbols."""
-        return Statement(self.problem, self.problem.variables)
+        return CanonicalSymbols(self.problem, self.problem.variables)
 
     @cached_property
     def located(self) -> _Parts:
@@ -246,7 +246,7 @@ class Quadrature:
         """The last variable, with the others inside it."""
         return self._level(len(self.problem.variables) - 1, self.located, (), ())
 
-    def _level(self, depth: int, parts: _Parts, outer: tuple[Mapping, ...], constants: Symbols) -> Level:
+    def _level(self, depth: int, parts: _Parts, outer: tuple[Stretch, ...], constants: Symbols) -> Level:
         """The level of a variable, and those inside it."""
         level = self._one_level(depth, parts, outer, constants)
         if depth == 0:
@@ -259,7 +259,7 @@ class Quadrature:
         )
         return replace(level, inside=inside)
 
-    def _one_level(self, depth: int, parts: _Parts, outer: tuple[Mapping, ...], constants: Symbols) -> Level:
+    def _one_level(self, depth: int, parts: _Parts, outer: tuple[Stretch, ...], constants: Symbols) -> Level:
         variable, (lower, upper) = self.statement.unknowns[depth], parts.limits[depth]
         points: list[sp.Expr] = []
         stated = (exact(self.statement.translate(point)) for point in self.problem.breakpoints)
@@ -338,16 +338,16 @@ def _is_outside(point: sp.Expr, lower: sp.Expr, upper: sp.Expr) -> bool:
 
 
 @lru_cache(maxsize=256)
-def quadrature_of(problem: Integral) -> Quadrature:
+def integral_functions_of(problem: Integral) -> IntegralFunctions:
     """Functions of a problem, made once.
 
     Examples
     --------
     >>> import sympy as sp, implicitops as iop
-    >>> from implicitops.symbolic.integral import quadrature_of
+    >>> from implicitops.symbolic.integral import integral_functions_of
     >>> x, tau = sp.symbols("x tau")
     >>> stepped = iop.Integral(sp.Piecewise((1, x < tau), (x, True)), (x, 0, 2), [tau])
-    >>> quadrature_of(stepped).outermost.points
+    >>> integral_functions_of(stepped).outermost.points
     (0, 2, p0)
     """
-    return Quadrature(problem)
+    return IntegralFunctions(problem)

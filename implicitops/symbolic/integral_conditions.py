@@ -16,7 +16,7 @@ from implicitops.errors import DifferentiabilityError
 from implicitops.problems.integral import Integral
 from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.symbolic.continuity import Continuity
-from implicitops.symbolic.integral import Level, quadrature_of
+from implicitops.symbolic.integral import Level, integral_functions_of
 
 
 def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.Expr, ...]:
@@ -44,7 +44,7 @@ def require_differentiable_integral(problem: Integral, order: int) -> tuple[sp.E
     >>> require_differentiable_integral(iop.Integral(sp.Abs(sp.sin(p*x)), (x, 0, 4/p), [p], breakpoints=[sp.pi/p]), 2)
     (sin(p0*x0),)
     """
-    quadrature = quadrature_of(problem)
+    quadrature = integral_functions_of(problem)
     levels = _one_of_each(quadrature.outermost)
     moving: list[sp.Symbol] = list(quadrature.statement.parameters)
     watched: list[sp.Expr] = []
@@ -117,7 +117,7 @@ def _error(problem: Integral, level: Level, part: sp.Expr, order: int) -> Differ
 
 def _require_no_entering_jump(problem: Integral, levels: list[Level]) -> None:
     """An inner integral has a kink where a jump of its integrand enters its range, at a place that is not known."""
-    statement = quadrature_of(problem).statement
+    statement = integral_functions_of(problem).statement
     outer: set[sp.Symbol] = set()
     for level in levels:
         entering = [switch for switch, _ in level.switches if _enters(level, outer)]
@@ -143,7 +143,7 @@ def _enters(level: Level, outer: set[sp.Symbol]) -> bool:
 
 def _readable(problem: Integral, part: sp.Basic) -> sp.Basic:
     """Part of a rewritten expression in the user's Symbols."""
-    return quadrature_of(problem).statement.original(part)
+    return integral_functions_of(problem).statement.original(part)
 
 
 def _variable(problem: Integral, level: Level) -> sp.Symbol:

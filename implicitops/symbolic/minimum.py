@@ -19,7 +19,7 @@ import sympy as sp
 
 from implicitops.codegen import Bundle
 from implicitops.problems.minimum import Minimum
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.differentiate import gradient, rounding_scale
 from implicitops.symbolic.equations import residuals_of
 from implicitops.symbolic.tape import Tape
@@ -30,7 +30,7 @@ AT_BOUND = sp.Rational(1, 2**40)
 
 
 @residuals_of.register(Minimum)
-def stationarity(problem: Minimum, statement: Statement) -> tuple[sp.Expr, ...]:
+def stationarity(problem: Minimum, statement: CanonicalSymbols) -> tuple[sp.Expr, ...]:
     """F in canonical Symbols."""
     objective = statement.translate(problem.objective)
     results = []
@@ -50,7 +50,7 @@ def _nearness(bound: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True)
-class MinimumRule:
+class MinimumFunctions:
     """Everything symbolic that the minimiser needs besides its equations.
 
     Parameters
@@ -61,9 +61,9 @@ class MinimumRule:
     problem: Minimum
 
     @cached_property
-    def statement(self) -> Statement:
+    def statement(self) -> CanonicalSymbols:
         """Canonical Symbols."""
-        return Statement(self.problem, self.problem.unknowns)
+        return CanonicalSymbols(self.problem, self.problem.unknowns)
 
     @cached_property
     def objective(self) -> sp.Expr:

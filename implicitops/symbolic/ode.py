@@ -15,7 +15,7 @@ import sympy as sp
 
 from implicitops.codegen import Bundle
 from implicitops.problems.ode import ODE
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.equations import Pattern, pays_as_banded
 from implicitops.symbolic.surfaces import Surfaces, surfaces_of
 from implicitops.symbolic.switching import Switching, guards_of, switching_of
@@ -25,9 +25,9 @@ Symbols = tuple[sp.Symbol, ...]
 
 
 @lru_cache(maxsize=256)
-def initial_value_of(problem: ODE) -> InitialValue:
+def ode_functions_of(problem: ODE) -> ODEFunctions:
     """Functions of a problem, made once."""
-    return InitialValue(problem)
+    return ODEFunctions(problem)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class MapBundles:
 
 
 @dataclass(frozen=True)
-class InitialValue:
+class ODEFunctions:
     """All functions of an initial value problem.
 
     Parameters
@@ -182,7 +182,7 @@ class InitialValue:
     problem: ODE
 
     @cached_property
-    def statement(self) -> Statement:
+    def statement(self) -> CanonicalSymbols:
         """Canonical Symbols."""
         return self.switching.statement
 

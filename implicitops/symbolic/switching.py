@@ -18,7 +18,7 @@ import sympy as sp
 from implicitops.errors import DifferentiabilityError
 from implicitops.problems.ode import ODE
 from implicitops.status import ProblemError
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.symbolic.continuity import Continuity
 from implicitops.symbolic.periodic import TimeLocator
@@ -43,13 +43,13 @@ class Switching:
 
     Parameters
     ----------
-    statement : Statement, the canonical Symbols of what follows
+    statement : CanonicalSymbols, the canonical Symbols of what follows
     rhs : tuple of Expr of states, parameters, time and regimes
     outputs : tuple of Expr of the same: the outputs, or the states if the problem names none
     switches : tuple of Switch
     """
 
-    statement: Statement
+    statement: CanonicalSymbols
     rhs: tuple[sp.Expr, ...]
     outputs: tuple[sp.Expr, ...]
     switches: tuple[Switch, ...]
@@ -92,7 +92,7 @@ def switching_of(problem: ODE) -> Switching:
     >>> switching.switches[0].expression, switching.switches[0].time
     (-p1 + t, p1)
     """
-    statement = Statement(problem, problem.states, problem.t)
+    statement = CanonicalSymbols(problem, problem.states, problem.t)
     rhs = [with_moduli(statement.translate(expression)) for expression in problem.rhs]
     outputs = problem.states if problem.outputs is None else problem.outputs
     rewriter = TimeLocator(statement.time, statement.unknowns)
@@ -189,7 +189,7 @@ def _once_before_often(switches: Iterable[Switch]) -> tuple[Switch, ...]:
     return tuple(sorted(switches, key=lambda switch: switch.period is not None))
 
 
-def _require_no_impulse(expression: sp.Expr, state: sp.Symbol, statement: Statement) -> None:
+def _require_no_impulse(expression: sp.Expr, state: sp.Symbol, statement: CanonicalSymbols) -> None:
     impulses = expression.atoms(sp.DiracDelta)
     if impulses:
         impulse = statement.original(min(impulses, key=str))

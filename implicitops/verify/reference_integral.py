@@ -40,7 +40,7 @@ RANGE = (3.6, 9)
 ROUNDING = 256 * mpmath.mpf(2) ** -52
 
 
-class QuadratureReference:
+class IntegralReference:
     """Reference values of an :class:`~implicitops.Integral` with one variable.
 
     The range is split at the limits, at the break points, and at the zeros in x of what decides (conditions, Abs, Max)
@@ -54,9 +54,9 @@ class QuadratureReference:
     Examples
     --------
     >>> import mpmath, sympy as sp, implicitops as iop
-    >>> from implicitops.verify.reference_integral import QuadratureReference
+    >>> from implicitops.verify.reference_integral import IntegralReference
     >>> x, p = sp.symbols("x p")
-    >>> reference = QuadratureReference(iop.Integral(1 / sp.sqrt(x - p), (x, p, 1), [p]))
+    >>> reference = IntegralReference(iop.Integral(1 / sp.sqrt(x - p), (x, p, 1), [p]))
     >>> mpmath.nstr(reference.at([0.75], order=1).jacobian[0, 0], 20)
     '-2.0'
     """
@@ -297,8 +297,8 @@ class AllowedError:
 
 
 @reference_of.register(Integral)
-def _(problem: Integral) -> QuadratureReference:
-    return QuadratureReference(problem)
+def _(problem: Integral) -> IntegralReference:
+    return IntegralReference(problem)
 
 
 @within_tolerances.register(Integral)

@@ -31,7 +31,7 @@ TRUNCATION = "1e-22"
 MAX_EVALUATIONS = 40_000
 
 
-class InitialValueReference:
+class ODEReference:
     """Reference solutions of an :class:`~implicitops.ODE`.
 
     Extrapolation integrates the states from moment to moment (start, events, switches, output times), each time from 0
@@ -46,9 +46,9 @@ class InitialValueReference:
     Examples
     --------
     >>> import mpmath, sympy as sp, implicitops as iop
-    >>> from implicitops.verify.reference_ode import InitialValueReference
+    >>> from implicitops.verify.reference_ode import ODEReference
     >>> x, k = sp.symbols("x k")
-    >>> reference = InitialValueReference(iop.ODE({x: -k * x}, [k], initial={x: 1}))
+    >>> reference = ODEReference(iop.ODE({x: -k * x}, [k], initial={x: 1}))
     >>> mpmath.nstr(reference.at([2.0, 0.5], order=1).jacobian[0, 0], 20)
     '-0.1839397205857211608'
     """
@@ -140,5 +140,5 @@ def _too_long(t: Any) -> NoReferenceError:
 
 
 @reference_of.register(ODE)
-def _(problem: ODE) -> InitialValueReference:
-    return InitialValueReference(problem)
+def _(problem: ODE) -> ODEReference:
+    return ODEReference(problem)

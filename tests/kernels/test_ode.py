@@ -9,7 +9,7 @@ import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.problems.ode import METHODS
-from implicitops.symbolic.ode import initial_value_of
+from implicitops.symbolic.ode import ode_functions_of
 
 x, y, z, t, k, a, b, s = sp.symbols("x y z t k a b s")
 TIGHT = {"rtol": 1e-11, "atol": 1e-13}
@@ -237,8 +237,8 @@ class TestLinearAlgebra:
         dense = iop.ODE(
             {u: case.rhs[u] for u in states}, case.params, initial=case.initial, method="rodas5p", rtol=1e-6, atol=1e-8
         )
-        assert initial_value_of(banded).bandwidths == (2, 2)
-        assert initial_value_of(dense).bandwidths is None
+        assert ode_functions_of(banded).bandwidths == (2, 2)
+        assert ode_functions_of(dense).bandwidths is None
         first, second = (p.solve(*case.point, times=case.times, derivatives=1) for p in (banded, dense))
         order = [states.index(u) for u in case.states]
         np.testing.assert_allclose(first.value, second.value[:, order], rtol=1e-9)

@@ -8,7 +8,7 @@ import sympy as sp
 import implicitops as iop
 from implicitops.errors import DifferentiabilityError
 from implicitops.problems.ode import ODE
-from implicitops.symbolic.canonical_symbols import Statement
+from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.cases import piecewise
 from implicitops.symbolic.switching import jumps_with_state, require_differentiable, switching_of
 
@@ -150,7 +150,7 @@ class TestOutputs:
     def test_outputs_make_no_switches(self, output):
         problem = statement_of(infusion, outputs=[output])
         assert len(switching_of(problem).switches) == 1
-        assert switching_of(problem).outputs == (Statement(problem, problem.states, t).translate(output),)
+        assert switching_of(problem).outputs == (CanonicalSymbols(problem, problem.states, t).translate(output),)
         require_differentiable(problem, 2)
 
 

@@ -15,7 +15,7 @@ from implicitops.verify import GradientMismatchError, verify_grad
 from implicitops.verify.decimals import as_decimal, as_mpf, compiled, digits
 from implicitops.verify.ode_tolerance import WithinTolerances
 from implicitops.verify.reference import ReferencePoint
-from implicitops.verify.reference_ode import InitialValueReference
+from implicitops.verify.reference_ode import ODEReference
 
 x, v, t, k, a, b = sp.symbols("x v t k a b")
 x0, t0, tau, dose, w = sp.symbols("x0 t0 tau dose w")
@@ -59,7 +59,7 @@ class TestTheTruth:
         ids=["t0", "event", "switch"],
     )
     def test_twenty_digits_of_all_derivatives(self, problem, point, closed):
-        found = InitialValueReference(problem).at(point, order=2)
+        found = ODEReference(problem).at(point, order=2)
         value, jacobian, hessian = derivatives_of(closed, point)
         with mpmath.workdps(60):
             assert abs(found.value[0] / value - 1) < 1e-20
@@ -70,7 +70,7 @@ class TestTheTruth:
 
     def test_it_is_the_stored_solution_of_the_catalogue(self):
         case = case_named("logistic")
-        found = InitialValueReference(case.problem()).at([*case.flat_point, *case.times])
+        found = ODEReference(case.problem()).at([*case.flat_point, *case.times])
         stored, p = case.reference(), len(case.flat_point)
         np.testing.assert_array_equal(found.value.astype(float), stored.values.ravel())
         jacobian = found.jacobian[:, :p].astype(float)
@@ -78,17 +78,17 @@ class TestTheTruth:
 
     def test_steps_are_short_enough_for_the_derivatives_of_a_solution_that_stays_where_it_is(self):
         resting = iop.ODE({x: x - b}, [a, b], initial={x: a})
-        found = InitialValueReference(resting).at([1.0, 1.0, 5.0])
+        found = ODEReference(resting).at([1.0, 1.0, 5.0])
         np.testing.assert_allclose(found.jacobian[0].astype(float), [np.exp(5), 1 - np.exp(5), 0], rtol=1e-15)
 
     def test_a_row_does_not_depend_on_other_output_times(self):
-        jacobian = InitialValueReference(DRUG).at([0.5, 1.5, 1.25, 1.0, 2.0], order=1).jacobian
+        jacobian = ODEReference(DRUG).at([0.5, 1.5, 1.25, 1.0, 2.0], order=1).jacobian
         assert jacobian[0, 4] == 0
         assert jacobian[1, 3] == 0
         assert jacobian[1, 4] < 0
 
     def test_at_the_time_of_an_event_it_is_what_comes_after(self):
-        found = InitialValueReference(DRUG).at([0.5, 1.5, 1.25, 1.25], order=1)
+        found = ODEReference(DRUG).at([0.5, 1.5, 1.25, 1.25], order=1)
         after = 1.5 * (np.exp(-0.5 * 1.25) + 1.25)
         np.testing.assert_allclose(float(found.value[0]), after, rtol=1e-15)
         # by tau: dose + dose tau k, by the time: -k x
@@ -129,7 +129,7 @@ class TestTheTruth:
 
 class TestWhatTolerancesAllow:
     def bounds(self, problem, *variables, order=1):
-        return WithinTolerances(problem, InitialValueReference(problem)).at(list(variables), None, order)
+        return WithinTolerances(problem, ODEReference(problem)).at(list(variables), None, order)
 
     def test_it_is_proportional_to_the_tolerances(self):
         loose, strict = (iop.ODE({x: -k * x}, [k], initial={x: 1}, rtol=rtol, atol=rtol / 100) for rtol in (1e-5, 1e-9))

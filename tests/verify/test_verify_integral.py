@@ -16,7 +16,7 @@ from implicitops.errors import NoReferenceError
 from implicitops.status import Estimates
 from implicitops.verify import verify_grad
 from implicitops.verify.differentiation import numpy as replay
-from implicitops.verify.reference_integral import QuadratureReference
+from implicitops.verify.reference_integral import IntegralReference
 
 x, y, a, b, k, s, tau, frozen = sp.symbols("x y a b k s tau frozen")
 theta = sp.symbols("theta0:2")
@@ -64,7 +64,7 @@ class TestReference:
     def test_it_has_twenty_digits_of_a_closed_form(self, name):
         case = integral_named(name)
         exact = case.reference(case.points[0])
-        found = QuadratureReference(case.problem()).at(flattened(case.points[0]), order=case.derivatives)
+        found = IntegralReference(case.problem()).at(flattened(case.points[0]), order=case.derivatives)
         for field, digits in (("value", 30), ("jacobian", 20), ("hessian", 19))[: 1 + case.derivatives]:
             true = getattr(exact, field)
             scale = 1 + abs(true)
@@ -73,7 +73,7 @@ class TestReference:
     def test_an_oscillatory_tail_asks_for_a_reference(self):
         problem = iop.Integral(sp.sin(k * x) / x, (x, 1, sp.oo), [k])
         with pytest.raises(NoReferenceError, match="ass reference="):
-            QuadratureReference(problem).at([2.0])
+            IntegralReference(problem).at([2.0])
 
     def test_an_iterated_integral_asks_for_a_reference(self):
         problem = iop.Integral(x * y, [(x, 0, y), (y, 0, a)], [a])

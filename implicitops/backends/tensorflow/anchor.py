@@ -33,7 +33,7 @@ def anchored(node: Node, inputs: Sequence[Any], outputs: Sequence[Any], n_wanted
     from tensorflow.python.eager import execute
 
     operands = [captured(x) for x in (*inputs, *outputs)]
-    with unrecorded():
+    with off_tape():
         passed = tf.identity_n(operands)
     if not tf.executing_eagerly():
         kept: dict[str, str | int] = {"_gradient_op_type": OP, NAME_ATTRIBUTE: node.name, WANTED_ATTRIBUTE: n_wanted}
@@ -55,7 +55,7 @@ def set_attributes(op: Any, attributes: Mapping[str, str | int]) -> None:
         op._set_attr(name, attr_value_pb2.AttrValue(**kept))
 
 
-def unrecorded() -> Any:
+def off_tape() -> Any:
     """What is made in this context is on no tape."""
     try:
         from tensorflow.python.eager.record import stop_recording

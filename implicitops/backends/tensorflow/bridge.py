@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.backends import failures
-from implicitops.backends.marked_nan import SOLVES as SOLVING
-from implicitops.backends.marked_nan import run_marked
+from implicitops.backends.marked_nan import SOLVES, run_marked
 from implicitops.backends.numpy import batch_rule, core_rule, fits, length_rule
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import FREE, Shape, content_name, resolved
@@ -28,7 +27,7 @@ from implicitops.kernels import _external, kernel_of, register
 from implicitops.status import ArgumentError, ProblemError, SolveWarning
 
 #: Flags of an operation, as in csrc/tensorflow_call.h.
-SOLVES, NEEDS_PYTHON = 1, 2
+FLAG_SOLVES, FLAG_NEEDS_PYTHON = 1, 2
 
 #: Attribute that holds the operation's name in a node whose op is TensorFlow's own.
 NAME_ATTRIBUTE = "_implicitops_operation"
@@ -187,8 +186,8 @@ def describe(name: str, pickled: bytes, n_wanted: int) -> tuple[str, bytes]:
         raise DerivativeError(node.operation.message)
     computed = computing(node.operation, n_wanted)
     kernel = kernel_of(computed)
-    flags = SOLVES * isinstance(computed, SOLVING)
-    flags += NEEDS_PYTHON * isinstance(kernel.kernel, _external.External)
+    flags = FLAG_SOLVES * isinstance(computed, SOLVES)
+    flags += FLAG_NEEDS_PYTHON * isinstance(kernel.kernel, _external.ExternalKernel)
     shapes = (*node.input_shapes, *node.output_shapes)
     counts = (len(node.input_shapes), len(node.output_shapes), flags, 2 * kernel.grain)
     numbers = [*counts, *map(len, shapes), *(n for shape in shapes for n in shape)]

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from implicitops.backends import failures
 from implicitops.backends.numpy import evaluate
-from implicitops.backends.tensorflow.anchor import anchored, captured, unrecorded
+from implicitops.backends.tensorflow.anchor import anchored, captured, off_tape
 from implicitops.backends.tensorflow.bridge import Node, computing, recall
 
 
@@ -25,7 +25,7 @@ def make(
     inputs = [captured(x) for x in inputs]
     if known:
         return anchored(node, inputs, known, -1)
-    with unrecorded():
+    with off_tape():
         outputs = _computed(node, inputs, n_wanted)
     return anchored(node, inputs, outputs, n_wanted)
 

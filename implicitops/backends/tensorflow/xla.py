@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 
-from implicitops.backends.tensorflow.anchor import anchored, captured, set_attributes, unrecorded
+from implicitops.backends.tensorflow.anchor import anchored, captured, off_tape, set_attributes
 from implicitops.backends.tensorflow.bridge import NAME_ATTRIBUTE, Node, batch_shape, known_length, recall
 from implicitops.backends.tensorflow.op import library, set_shapes, shape_of
 from implicitops.calculus.operation import FREE, Shape, resolved
@@ -129,7 +129,7 @@ def _element_by_element(
     inputs = [captured(x) for x in inputs]
     if known:
         return anchored(node, inputs, known, -1)
-    with unrecorded():
+    with off_tape():
         outputs = _looped(node, inputs, n_wanted, length)
     outputs = anchored(node, inputs, outputs, n_wanted)
     set_shapes(node, [shape_of(x) for x in inputs], outputs)
@@ -205,7 +205,7 @@ def _custom_call(node: Node, ticket: np.ndarray, operands: Sequence[Any], shapes
     from tensorflow.python.eager import execute
 
     operands = [tf.constant(ticket), *map(captured, operands)]
-    with unrecorded():
+    with off_tape():
         outputs = xla_custom_call_v2(
             operands=operands,
             call_target_name=TARGET,

@@ -7,10 +7,10 @@
  * ever closer to an end of the range, where a boundary layer or a jump may hide before the first node.  Without centers
  * they cost little, as they fill up vectors.
  */
-#ifndef IOP_QUADRATURE_KRONROD_H
-#define IOP_QUADRATURE_KRONROD_H
+#ifndef IOP_INTEGRAL_KRONROD_H
+#define IOP_INTEGRAL_KRONROD_H
 
-#include "quadrature_rules.h"
+#include "integral_rules.h"
 
 enum { IOP_KRONROD = 21, IOP_BETWEEN = 3, IOP_NEAR_END = 4, IOP_NEAR_CENTER = 7, IOP_WATCHED_CENTERS = 2 };
 enum { IOP_CHECKS = IOP_BETWEEN + 2 * IOP_NEAR_END + IOP_WATCHED_CENTERS * IOP_NEAR_CENTER };
@@ -62,11 +62,11 @@ static void iop_weigh_nodes(double t, double *weights) {
 }
 
 /* Places t of centers inside a cell, at most `most`; returns how many. */
-static int64_t iop_centers_inside(const iop_quadrature_work *w, const iop_cell *cell, int64_t most, double *t) {
+static int64_t iop_centers_inside(const iop_integral_work *w, const iop_cell *cell, int64_t most, double *t) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const double *centers = iop_centers(w);
     int64_t count = 0;
-    for (int64_t k = 0; k < w->quadrature->n_centers && count < most; k++) {
+    for (int64_t k = 0; k < w->integral->n_centers && count < most; k++) {
         const int from_right = s->kind == IOP_FROM_RIGHT || (s->kind == IOP_FINITE && cell->side == IOP_RIGHT);
         const int64_t end = from_right ? s->right : s->left;
         const double x = s->kind == IOP_LINE ? centers[k] : from_right ? w->moments[end] - centers[k] : centers[k] - w->moments[end];
@@ -99,7 +99,7 @@ static void iop_add_check(const iop_cell *cell, double place, double reach, doub
 }
 
 /* Chooses the points of a cell that are checked. */
-static void iop_place_checks(const iop_quadrature_work *w, const iop_cell *cell, double *t, iop_checks *checks) {
+static void iop_place_checks(const iop_integral_work *w, const iop_cell *cell, double *t, iop_checks *checks) {
     const double width = cell->to - cell->from, center = 0.5 * (cell->from + cell->to);
     double centers[IOP_BETWEEN];
     const int64_t n_centers = iop_centers_inside(w, cell, IOP_BETWEEN, centers);
@@ -111,7 +111,7 @@ static void iop_place_checks(const iop_quadrature_work *w, const iop_cell *cell,
         checks->reach[k] = 1;
         t[k] = center + 0.5 * width * iop_check_places[k];
     }
-    if (w->quadrature->inside != NULL) return;
+    if (w->integral->inside != NULL) return;
     for (int64_t k = 0; k < n_centers && k < IOP_WATCHED_CENTERS; k++)
         for (int64_t j = 0; j < IOP_NEAR_CENTER; j++) {
             const double aside = width * iop_center_distances[j], place = centers[k] + aside;
@@ -171,7 +171,7 @@ static void iop_sum_kronrod(iop_cell *cell, int64_t c, const iop_checks *checks,
  * the last digit of x, the end of the stretch plus a distance; a substitution crowds nodes at an end by which the integrand
  * is written, so that only the distance counts.  It does as well where nodes are crowded by bisection, at distances of less
  * than IOP_CROWDED of the end's magnitude: what is steep there is steep by the distance. */
-static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell *cell, const double *row) {
+static double iop_rounding_of_nodes(const iop_integral_work *w, const iop_cell *cell, const double *row) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const int64_t point = s->kind == IOP_LINE ? -1 : cell->side == IOP_RIGHT || s->kind == IOP_FROM_RIGHT ? s->right : s->left;
     const double end = point < 0 || cell->map != IOP_DIRECT ? 0 : fabs(w->moments[point] / s->length[0]);
@@ -187,7 +187,7 @@ static double iop_rounding_of_nodes(const iop_quadrature_work *w, const iop_cell
 }
 
 /* The Gauss-Kronrod pair between cell->from and cell->to. */
-static void iop_gauss_kronrod(iop_quadrature_work *w, iop_cell *cell) {
+static void iop_gauss_kronrod(iop_integral_work *w, iop_cell *cell) {
     const double center = 0.5 * (cell->from + cell->to), half = 0.5 * (cell->to - cell->from);
     iop_checks checks;
     for (int64_t i = 0; i < IOP_KRONROD; i++)

@@ -1,10 +1,10 @@
 /* What the rules do not see by themselves, looked for when all errors seem small enough: peaks, jumps between cells, and
  * what one of two neighbouring cells has seen and the other not.
  */
-#ifndef IOP_QUADRATURE_UNSEEN_H
-#define IOP_QUADRATURE_UNSEEN_H
+#ifndef IOP_INTEGRAL_UNSEEN_H
+#define IOP_INTEGRAL_UNSEEN_H
 
-#include "quadrature_adaptive.h"
+#include "integral_adaptive.h"
 
 /* Lengths of cells, in units of a stretch, of which the shorter ask for the longer to be divided. */
 #define IOP_NARROW 0.04
@@ -14,10 +14,10 @@
 #define IOP_MUCH_LONGER 12
 
 /* Whether a value is exactly 0 that has no reason to be: sets the size of each cell in question to 1, of others to 0. */
-static int iop_may_have_missed_a_peak(iop_quadrature_work *w) {
+static int iop_may_have_missed_a_peak(iop_integral_work *w) {
     int missed = 0;
     for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
-    for (int64_t i = 0; i < w->quadrature->n; i++) {
+    for (int64_t i = 0; i < w->integral->n; i++) {
         if (w->magnitude[i] > 0) continue;
         for (int64_t k = 0; k < w->n_cells; k++) {
             iop_cell *cell = &w->cells[k];
@@ -53,7 +53,7 @@ static int iop_compare_cells(const void *first, const void *second) {
 
 /* Puts the Gauss-Kronrod cells in order, so that neighbours follow each other: there may be thousands of cells, and too
  * many pairs of them. */
-static void iop_order_cells(iop_quadrature_work *w) {
+static void iop_order_cells(iop_integral_work *w) {
     w->n_ordered = 0;
     for (int64_t k = 0; k < w->n_cells; k++)
         if (w->cells[k].rule == IOP_RULE_GAUSS_KRONROD) w->ordered[w->n_ordered++] = &w->cells[k];
@@ -61,7 +61,7 @@ static void iop_order_cells(iop_quadrature_work *w) {
 }
 
 /* Neighbours a and b at place i and i + 1 of the order, such that iop_are_neighbours(a, b); 0 if those are none. */
-static int iop_neighbours_at(const iop_quadrature_work *w, int64_t i, iop_cell **a, iop_cell **b) {
+static int iop_neighbours_at(const iop_integral_work *w, int64_t i, iop_cell **a, iop_cell **b) {
     if (i < 0 || i + 1 >= w->n_ordered) return 0;
     const int swapped = w->ordered[i]->side == IOP_RIGHT;
     *a = w->ordered[i + swapped];
@@ -72,7 +72,7 @@ static int iop_neighbours_at(const iop_quadrature_work *w, int64_t i, iop_cell *
 /* Jumps that hide between the last node of a cell and the first of the next, which neither of them sees: the two
  * continuations to their common end differ.  Adds to w->error what a jump of that size can amount to.  If that is too
  * much, sets the sizes of the cells and returns 1. */
-static int iop_may_hide_a_jump(iop_quadrature_work *w) {
+static int iop_may_hide_a_jump(iop_integral_work *w) {
     int within = 1;
     for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
     for (int64_t i = 0; i < w->n_ordered; i++) {
@@ -93,7 +93,7 @@ static int iop_may_hide_a_jump(iop_quadrature_work *w) {
 
 /* Where some part of a stretch needed short cells far from its ends, peaks may stand elsewhere too, between the nodes of
  * long ones: sets the sizes of those, and returns 1 if there are any. */
-static int iop_may_hide_a_peak(iop_quadrature_work *w) {
+static int iop_may_hide_a_peak(iop_integral_work *w) {
     int hidden = 0;
     for (int64_t k = 0; k < w->n_cells; k++) w->cells[k].size = 0;
     for (int64_t stretch = 0; stretch < w->n_stretches; stretch++) {
@@ -115,7 +115,7 @@ static int iop_may_hide_a_peak(iop_quadrature_work *w) {
 }
 
 /* Has the cell look closer at its end where the neighbour is much shorter; 1 if it had not done so yet. */
-static int iop_look_closer(iop_quadrature_work *w, iop_cell *cell, int end) {
+static int iop_look_closer(iop_integral_work *w, iop_cell *cell, int end) {
     if ((cell->checked & end) || cell->rule != IOP_RULE_GAUSS_KRONROD) return 0;
     cell->checked |= end;
     iop_gauss_kronrod(w, cell);
@@ -125,9 +125,9 @@ static int iop_look_closer(iop_quadrature_work *w, iop_cell *cell, int end) {
 /* Where a peak stands on the common end of two cells, one of them may have been divided until it resolved its part, and
  * the other not have a node in the rest: a cell whose neighbour is much shorter, or crowds its nodes at the common end by
  * a double exponential rule, is checked close to that end.  Returns whether any cell was that had not been yet. */
-static int iop_see_on_one_side_only(iop_quadrature_work *w) {
+static int iop_see_on_one_side_only(iop_integral_work *w) {
     int found = 0;
-    if (w->quadrature->inside != NULL) return 0;
+    if (w->integral->inside != NULL) return 0;
     for (int64_t i = 0; i < w->n_ordered; i++) {
         iop_cell *cell = w->ordered[i], *a, *b;
         const int right = cell->side == IOP_RIGHT, first = !iop_neighbours_at(w, right ? i : i - 1, &a, &b);
@@ -143,7 +143,7 @@ static int iop_see_on_one_side_only(iop_quadrature_work *w) {
 
 /* Whether a trapezoidal rule misses something at t, or close to it: the values there are compared with the polynomial
  * through 14 values around t, half a step of the rule apart. */
-static int iop_misses_peak_at(iop_quadrature_work *w, const iop_cell *cell, double t) {
+static int iop_misses_peak_at(iop_integral_work *w, const iop_cell *cell, double t) {
     enum { STENCIL = 14, PLACES = 1 + IOP_NEAR_CENTER };
     const double step = ldexp(0.5, -(int)cell->level), spacing = 0.5 * step;
     double nodes[STENCIL + PLACES], weights[PLACES][STENCIL], binomial = 1;
@@ -176,7 +176,7 @@ static const double iop_wave_places[IOP_WAVE_PLACES] = {0.373, 0.528, 0.714};
 
 /* Trapezoidal rules that miss a peak at a center go on as Gauss-Kronrod cells: sets *found to whether any did.  So do those
  * of an oscillation that two steps of the rule in a row see at equal phases, and their sums therefore agree. */
-static int iop_check_trapezoids(iop_quadrature_work *w, int *found) {
+static int iop_check_trapezoids(iop_integral_work *w, int *found) {
     const int64_t n = w->n_cells;
     *found = 0;
     for (int64_t k = 0; k < n; k++) {
@@ -184,7 +184,7 @@ static int iop_check_trapezoids(iop_quadrature_work *w, int *found) {
         if (w->cells[k].rule != IOP_RULE_TRAPEZOID || w->cells[k].checked) continue;
         w->cells[k].checked = 1;
         int64_t count = iop_centers_inside(w, &w->cells[k], 8, centers);
-        for (int64_t i = 0; i < IOP_WAVE_PLACES && w->quadrature->oscillates; i++)
+        for (int64_t i = 0; i < IOP_WAVE_PLACES && w->integral->oscillates; i++)
             centers[count++] = w->cells[k].from + (w->cells[k].to - w->cells[k].from) * iop_wave_places[i];
         for (int64_t i = 0; i < count; i++) {
             if (!iop_misses_peak_at(w, &w->cells[k], centers[i])) continue;

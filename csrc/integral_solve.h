@@ -1,13 +1,13 @@
 /* One solve: rounds of refinement over all cells, the check for peaks that were missed, and integrals inside integrals. */
-#ifndef IOP_QUADRATURE_SOLVE_H
-#define IOP_QUADRATURE_SOLVE_H
+#ifndef IOP_INTEGRAL_SOLVE_H
+#define IOP_INTEGRAL_SOLVE_H
 
-#include "quadrature_powers.h"
-#include "quadrature_tail.h"
-#include "quadrature_unseen.h"
+#include "integral_powers.h"
+#include "integral_tail.h"
+#include "integral_unseen.h"
 
 /* Relative rounding error of the length of a stretch, a difference of two points. */
-static double iop_rounding_of_length(const iop_quadrature_work *w, const iop_stretch *s) {
+static double iop_rounding_of_length(const iop_integral_work *w, const iop_stretch *s) {
     if (s->kind != IOP_FINITE) return 0;
     return DBL_EPSILON / 2 * (fabs(w->moments[s->left]) + fabs(w->moments[s->right])) / fabs(s->length[0]);
 }
@@ -18,8 +18,8 @@ static double iop_rounding_of_length(const iop_quadrature_work *w, const iop_str
 /* Sums of all cells, and the tolerance of each component; returns whether all errors are within them.
  *
  * A component that vanishes by symmetry, or because its terms cancel at every node, is known to rounding error only. */
-static int iop_sum_cells(iop_quadrature_work *w) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_sum_cells(iop_integral_work *w) {
+    const iop_integral *q = w->integral;
     const double rounding = q->inside != NULL && 0.1 * q->rtol > IOP_ROUNDING ? 0.1 * q->rtol : IOP_ROUNDING;
     int within = 1;
     memset(w->total, 0, w->size * sizeof(double));
@@ -51,7 +51,7 @@ static int iop_sum_cells(iop_quadrature_work *w) {
 }
 
 /* Errors in units of the tolerances: sets the size of each cell and returns the largest. */
-static double iop_size_errors(iop_quadrature_work *w) {
+static double iop_size_errors(iop_integral_work *w) {
     double largest = 0;
     for (int64_t k = 0; k < w->n_cells; k++) {
         iop_cell *cell = &w->cells[k];
@@ -67,7 +67,7 @@ static double iop_size_errors(iop_quadrature_work *w) {
     return largest;
 }
 
-static double iop_largest_size(const iop_quadrature_work *w) {
+static double iop_largest_size(const iop_integral_work *w) {
     double largest = 0;
     for (int64_t k = 0; k < w->n_cells; k++)
         if (w->cells[k].size > largest) largest = w->cells[k].size;
@@ -75,7 +75,7 @@ static double iop_largest_size(const iop_quadrature_work *w) {
 }
 
 /* Refines all cells of at least a given size. */
-static int iop_refine_cells(iop_quadrature_work *w, double least) {
+static int iop_refine_cells(iop_integral_work *w, double least) {
     const int64_t n = w->n_cells;
     for (int64_t k = 0; k < n; k++) {
         if (w->cells[k].size < least || w->cells[k].rule == IOP_RULE_NONE) continue;
@@ -90,10 +90,10 @@ static int iop_refine_cells(iop_quadrature_work *w, double least) {
  * Derivatives may be left with the rounding errors of the nodes, magnified where the integrand is steep: if they are
  * small beside the integral of |G_c|, and the values are converged, that is the best there is.  Otherwise there is a
  * point whose surroundings count as much however small they are, or nothing special. */
-static int iop_exhausted(const iop_quadrature_work *w) {
+static int iop_exhausted(const iop_integral_work *w) {
     int settled = 1;
     for (int64_t c = 0; c < w->size; c++) {
-        const double noise = c < w->quadrature->n ? 0 : 50000 * DBL_EPSILON * w->magnitude[c];
+        const double noise = c < w->integral->n ? 0 : 50000 * DBL_EPSILON * w->magnitude[c];
         settled &= w->error[c] <= (w->tolerance[c] > noise ? w->tolerance[c] : noise);
     }
     for (int64_t k = 0; k < w->n_cells; k++) {
@@ -104,13 +104,13 @@ static int iop_exhausted(const iop_quadrature_work *w) {
 }
 
 /* The integral at w->parameters, into w->total and w->error; an integral inside another may be 0 unchecked. */
-static int iop_integrate(iop_quadrature_work *w, int outermost) {
+static int iop_integrate(iop_integral_work *w, int outermost) {
     int status = iop_divide(w);
     w->n_cells = 0;
     w->floor = outermost ? 0 : IOP_UNDERFLOWN;
     w->inside_status = IOP_CONVERGED;
     memset(w->residue, 0, w->size * sizeof(double));
-    memset(w->largest, 0, w->quadrature->n * sizeof(double));
+    memset(w->largest, 0, w->integral->n * sizeof(double));
     for (int64_t j = 0; j < w->n_stretches && status == IOP_CONVERGED; j++) status = iop_begin(w, j);
     while (status == IOP_CONVERGED) {
         double least = 1;
@@ -130,7 +130,7 @@ static int iop_integrate(iop_quadrature_work *w, int outermost) {
             least = isinf(largest) ? largest : 0.3 * largest;
             if (largest == 0) return IOP_DIVERGENT; /* only what was cut off at an end is too large */
         }
-        if (w->n_cells >= w->quadrature->max_steps) return iop_exhausted(w);
+        if (w->n_cells >= w->integral->max_steps) return iop_exhausted(w);
         status = iop_refine_cells(w, least);
     }
     if (w->out_of_memory) return -1;
@@ -140,8 +140,8 @@ static int iop_integrate(iop_quadrature_work *w, int outermost) {
 /* -- integrals inside integrals ----------------------------------------------------------------------------------- */
 
 /* G = F h of a level whose integrand F is an integral itself, with its derivatives. */
-static void iop_multiply_by_length(const iop_quadrature_work *w, const iop_stretch *s, const double *f, double *g) {
-    const int64_t n = w->quadrature->n, d = w->first;
+static void iop_multiply_by_length(const iop_integral_work *w, const iop_stretch *s, const double *f, double *g) {
+    const int64_t n = w->integral->n, d = w->first;
     const double *h = s->length, *h1 = h + 1, *h2 = h1 + d;
     for (int64_t i = 0; i < n; i++) {
         const double *f1 = f + n + i * d, *f2 = f + n * (1 + d) + i * w->second;
@@ -154,10 +154,10 @@ static void iop_multiply_by_length(const iop_quadrature_work *w, const iop_stret
 }
 
 /* The integral inside at each node; where that fails, NaN, and w->inside_status says why. */
-static void iop_evaluate_inside(iop_quadrature_work *w, const iop_stretch *s, int64_t form, int64_t count, const double *u,
+static void iop_evaluate_inside(iop_integral_work *w, const iop_stretch *s, int64_t form, int64_t count, const double *u,
                                 int64_t lane) {
-    const iop_quadrature *q = w->quadrature;
-    iop_quadrature_work *in = &w->inside[form];
+    const iop_integral *q = w->integral;
+    iop_integral_work *in = &w->inside[form];
     const int64_t lengths = 1 + w->first + w->second;
     for (int64_t i = 0; i < count; i++) {
         double *next = in->parameters + q->n_parameters;

@@ -4,11 +4,11 @@
  * u = sinh(pi/2 sinh t) for the line; the trapezoidal sum in t converges exponentially whatever the singularities at
  * the ends are (H. Takahasi and M. Mori, Publ. RIMS Kyoto Univ. 9 (1974) 721).
  */
-#ifndef IOP_QUADRATURE_RULES_H
-#define IOP_QUADRATURE_RULES_H
+#ifndef IOP_INTEGRAL_RULES_H
+#define IOP_INTEGRAL_RULES_H
 
-#include "quadrature.h"
-#include "quadrature_tables.h"
+#include "integral.h"
+#include "integral_tables.h"
 
 /* Substitutions u(t). */
 typedef enum { IOP_DIRECT, IOP_TANH_SINH, IOP_EXP_SINH, IOP_SINH_SINH, IOP_LOGARITHMIC } iop_map_kind;
@@ -63,8 +63,8 @@ typedef struct {
     int64_t expression, derivative;
 } iop_component;
 
-static inline iop_component iop_component_of(const iop_quadrature_work *w, int64_t c) {
-    const int64_t n = w->quadrature->n, first = c - n, second = first - n * w->first;
+static inline iop_component iop_component_of(const iop_integral_work *w, int64_t c) {
+    const int64_t n = w->integral->n, first = c - n, second = first - n * w->first;
     if (first < 0) return (iop_component){c, 0};
     if (second < 0) return (iop_component){first / w->first, 1 + first % w->first};
     return (iop_component){second / w->second, 1 + w->first + second % w->second};
@@ -117,9 +117,9 @@ static double iop_place_of(const iop_cell *cell, double u) {
  * exp(a x)/(1 + exp(a x))^2 is infinity over infinity long after 1/(1 + exp(a x)) has become negligible: what overflows
  * is the formula.  A derivative is the value times that of its logarithm, and it would take a logarithm that changes by
  * 1e50 for one of these to count.  Whether the values vanish because all do is not known where the largest is 0. */
-static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
+static void iop_mend_derivatives(iop_integral_work *w, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        for (int64_t c = w->quadrature->n; c < w->size; c++) {
+        for (int64_t c = w->integral->n; c < w->size; c++) {
             const int64_t e = iop_component_of(w, c).expression;
             const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
             if (value < IOP_NOTHING * w->largest[e] && isnan(w->out[c * IOP_NODE_ROW + w->lanes[i]]))
@@ -128,14 +128,14 @@ static void iop_mend_derivatives(iop_quadrature_work *w, int64_t count) {
 }
 
 /* Keeps the largest values, and mends derivatives if any in the lanes before `next` is not finite. */
-static void iop_look_at_derivatives(iop_quadrature_work *w, int64_t count, int64_t next) {
+static void iop_look_at_derivatives(iop_integral_work *w, int64_t count, int64_t next) {
     int bad = 0;
-    for (int64_t e = 0; e < w->quadrature->n; e++)
+    for (int64_t e = 0; e < w->integral->n; e++)
         for (int64_t i = 0; i < count; i++) {
             const double value = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
             if (value > w->largest[e] && value <= DBL_MAX) w->largest[e] = value;
         }
-    for (int64_t c = w->quadrature->n; c < w->size; c++) {
+    for (int64_t c = w->integral->n; c < w->size; c++) {
         const double *row = w->out + c * IOP_NODE_ROW;
         for (int64_t i = 0; i < next; i++) bad |= !(fabs(row[i]) <= 1e300);
     }
@@ -144,7 +144,7 @@ static void iop_look_at_derivatives(iop_quadrature_work *w, int64_t count, int64
 
 /* G at t[i] of a cell, at most 48 of them: sets w->factor[i], and w->lanes[i], the lane of each in w->out; and, where
  * the t increase, w->distance[i]. */
-static void iop_sample(iop_quadrature_work *w, const iop_cell *cell, int64_t count, const double *t) {
+static void iop_sample(iop_integral_work *w, const iop_cell *cell, int64_t count, const double *t) {
     double right[48];
     int64_t n_left = 0, n_right = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -163,11 +163,11 @@ static void iop_sample(iop_quadrature_work *w, const iop_cell *cell, int64_t cou
     for (int64_t i = 0; i < count; i++)
         if (w->lanes[i] < 0) w->lanes[i] = next - 1 - w->lanes[i];
     next = iop_evaluate(w, cell->stretch, 1, n_right, w->distance + n_left, next);
-    if (w->size > w->quadrature->n) iop_look_at_derivatives(w, count, next);
+    if (w->size > w->integral->n) iop_look_at_derivatives(w, count, next);
 }
 
 /* Nodes at which some component is no finite number: how many NaN, and how many infinite. */
-static void iop_count_bad(iop_quadrature_work *w, int64_t count, int *undefined, int *infinite) {
+static void iop_count_bad(iop_integral_work *w, int64_t count, int *undefined, int *infinite) {
     *undefined = *infinite = 0;
     for (int64_t i = 0; i < count; i++) {
         int bad = 0;
@@ -192,7 +192,7 @@ static int64_t iop_nodes_inside(const iop_cell *cell, double begin, double step,
 }
 
 /* Adds the nodes first, first + step, ... < stop (or = stop) of the trapezoidal rule to sums of G du/dt and |G du/dt|. */
-static void iop_add_nodes(iop_quadrature_work *w, iop_cell *cell, double first, double step, int64_t count,
+static void iop_add_nodes(iop_integral_work *w, iop_cell *cell, double first, double step, int64_t count,
                           double *sum, double *magnitude) {
     first += step * iop_nodes_inside(cell, first, step, &count);
     for (int64_t begin = 0; begin < count; begin += 48) {
@@ -224,7 +224,7 @@ static double iop_trapezoid_error(double now, double earlier, double first) {
 }
 
 /* Halves the step of the trapezoidal rule and estimates the error anew. */
-static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
+static void iop_refine_trapezoid(iop_integral_work *w, iop_cell *cell) {
     const double step = ldexp(0.5, -(int)++cell->level);
     const int64_t count = (int64_t)((cell->to - cell->from) / (2 * step) + 0.5);
     double *sum = w->scratch, *magnitude = sum + w->size;
@@ -246,7 +246,7 @@ static void iop_refine_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
 
 /* Whether a node of the coarsest trapezoidal rule counts: 1 if it does, 0 if all of its terms are negligible beside the
  * sums of w->scratch, -1 if one is no number. */
-static int iop_node_counts(const iop_quadrature_work *w, int64_t i) {
+static int iop_node_counts(const iop_integral_work *w, int64_t i) {
     int counts = 0;
     for (int64_t c = 0; c < w->size; c++) {
         const double term = w->factor[i] * w->out[c * IOP_NODE_ROW + w->lanes[i]];
@@ -258,7 +258,7 @@ static int iop_node_counts(const iop_quadrature_work *w, int64_t i) {
 
 /* Whether what lies beyond node i, at node `beyond`, is nothing but the end of what doubles can express: 0 or NaN next to
  * a term that counts, where squares of the distance overflow. */
-static int iop_is_overflow(const iop_quadrature_work *w, int64_t i, int64_t beyond) {
+static int iop_is_overflow(const iop_integral_work *w, int64_t i, int64_t beyond) {
     if (fabs(w->distance[i]) < 1e40) return 0;
     for (int64_t c = 0; c < w->size; c++)
         if (w->factor[beyond] * w->out[c * IOP_NODE_ROW + w->lanes[beyond]] != 0) return 0;
@@ -266,7 +266,7 @@ static int iop_is_overflow(const iop_quadrature_work *w, int64_t i, int64_t beyo
 }
 
 /* Whether node i is NaN, at a distance at which nothing overflows. */
-static int iop_is_cut_off(const iop_quadrature_work *w, int64_t i) {
+static int iop_is_cut_off(const iop_integral_work *w, int64_t i) {
     int undefined = 0;
     for (int64_t c = 0; c < w->size; c++) undefined |= isnan(w->out[c * IOP_NODE_ROW + w->lanes[i]]);
     return undefined && fabs(w->distance[i]) > 1e-40 && fabs(w->distance[i]) < 1e40;
@@ -274,7 +274,7 @@ static int iop_is_cut_off(const iop_quadrature_work *w, int64_t i) {
 
 /* Looks between the last node that counts and the next one, which is NaN, whether the integrand falls off before that:
  * sets *limit to where it has, and returns 1, if so.  `direction` is 1 or -1. */
-static int iop_falls_off_between(iop_quadrature_work *w, iop_cell *cell, double t, double direction, double *limit) {
+static int iop_falls_off_between(iop_integral_work *w, iop_cell *cell, double t, double direction, double *limit) {
     double nodes[31];
     for (int64_t i = 0; i < 31; i++) nodes[i] = t + direction * (direction > 0 ? i + 1 : 31 - i) / 64;
     iop_sample(w, cell, 31, nodes);
@@ -296,7 +296,7 @@ typedef struct {
     int64_t low, high;   /* that count; -1 if none does */
 } iop_node_range;
 
-static iop_node_range iop_find_range(iop_quadrature_work *w, int64_t count) {
+static iop_node_range iop_find_range(iop_integral_work *w, int64_t count) {
     iop_node_range range = {count, -1, -1, -1, -1};
     memset(w->scratch, 0, w->size * sizeof(double));
     for (int64_t i = 0; i < count; i++)
@@ -317,7 +317,7 @@ static iop_node_range iop_find_range(iop_quadrature_work *w, int64_t count) {
 }
 
 /* Sums over nodes from ... to, and the terms at open ends in cell->older (low) and cell->change (high). */
-static void iop_sum_range(iop_quadrature_work *w, iop_cell *cell, int64_t from, int64_t to) {
+static void iop_sum_range(iop_integral_work *w, iop_cell *cell, int64_t from, int64_t to) {
     memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     for (int64_t i = from; i <= to; i++) {
         const int bad = iop_node_counts(w, i) < 0;
@@ -341,7 +341,7 @@ static void iop_sum_range(iop_quadrature_work *w, iop_cell *cell, int64_t from, 
  * Beyond that range the integrand may be NaN, where infinity meets 0.  What is cut off at an end that still counts is
  * about its last term, for the terms fall double exponentially if they fall at all: w->tail holds it.
  * Returns whether any node is a number. */
-static int iop_start_trapezoid(iop_quadrature_work *w, iop_cell *cell) {
+static int iop_start_trapezoid(iop_integral_work *w, iop_cell *cell) {
     const double extent = iop_map_extent(cell->map);
     const int64_t count = (int64_t)(4 * extent + 0.5);
     cell->level = 0;

@@ -1,8 +1,8 @@
 /* Nodes and weights of the Gauss-Kronrod pair of 10 and 21 points on (-1, 1): the left half, the right is its mirror image.
  * Computed by L. W. Fullerton, Bell Labs, 1981, for QUADPACK; the other weights follow from the nodes.
  */
-#ifndef IOP_QUADRATURE_TABLES_H
-#define IOP_QUADRATURE_TABLES_H
+#ifndef IOP_INTEGRAL_TABLES_H
+#define IOP_INTEGRAL_TABLES_H
 
 static const double iop_kronrod_nodes[11] = {
     0.995657163025808080735527280689003, 0.973906528517171720077964012084452, 0.930157491355708226001207180059508,

@@ -5,10 +5,10 @@
  * recursion is that of E. J. Weniger, Comput. Phys. Rep. 10 (1989) 189, eq. 7.2-8).  An integrand that does not fall off
  * is refused, though the transform would sum it as well.
  */
-#ifndef IOP_QUADRATURE_TAIL_H
-#define IOP_QUADRATURE_TAIL_H
+#ifndef IOP_INTEGRAL_TAIL_H
+#define IOP_INTEGRAL_TAIL_H
 
-#include "quadrature_adaptive.h"
+#include "integral_adaptive.h"
 
 enum { IOP_TERMS = 80, IOP_LEAST_TERMS = 10, IOP_SAMPLES = 48 };
 
@@ -21,13 +21,13 @@ typedef struct {
 } iop_oscillation;
 
 /* Values of the expression at IOP_SAMPLES or fewer places from + step, from + 2 step, ... */
-static void iop_sample_wave(iop_quadrature_work *w, const iop_oscillation *wave, double from, double step, int64_t count) {
+static void iop_sample_wave(iop_integral_work *w, const iop_oscillation *wave, double from, double step, int64_t count) {
     for (int64_t i = 0; i < count; i++) w->node[i] = wave->sign * (from + (i + 1) * step);
     iop_evaluate(w, wave->stretch, wave->side, count, w->node, 0);
 }
 
 /* Zero of the expression in (from, from + width), whose ends have values of different sign but for rounding. */
-static double iop_locate_zero(iop_quadrature_work *w, const iop_oscillation *wave, double from, double width) {
+static double iop_locate_zero(iop_integral_work *w, const iop_oscillation *wave, double from, double width) {
     const double *value = w->out + wave->expression * IOP_NODE_ROW;
     double part = 0.5;
     for (int64_t round = 0; round < 3; round++) {
@@ -46,14 +46,14 @@ static double iop_locate_zero(iop_quadrature_work *w, const iop_oscillation *wav
 }
 
 /* Finds the last of at least four zeros near the beginning of a half line; 0 if there are none. */
-static int iop_find_wave(iop_quadrature_work *w, iop_oscillation *wave) {
-    const int known = (int)w->quadrature->oscillates;
+static int iop_find_wave(iop_integral_work *w, iop_oscillation *wave) {
+    const int known = (int)w->integral->oscillates;
     for (int exponent = known ? -1 : -10; exponent <= (known ? 6 : 20); exponent++) {
         const double step = ldexp(1, exponent) / IOP_SAMPLES;
         double zeros[2] = {0, 0}, largest = -1;
         int64_t count = 0;
         iop_sample_wave(w, wave, 0, step, IOP_SAMPLES);
-        for (int64_t i = 0; i < w->quadrature->n; i++) {
+        for (int64_t i = 0; i < w->integral->n; i++) {
             double sum = 0;
             for (int64_t j = IOP_SAMPLES / 2; j < IOP_SAMPLES; j++) sum += fabs(w->out[i * IOP_NODE_ROW + j]);
             if (sum > largest) wave->expression = i, largest = sum;
@@ -76,7 +76,7 @@ static int iop_find_wave(iop_quadrature_work *w, iop_oscillation *wave) {
 }
 
 /* Moves on to the next zero; 0 if there is none where it is expected. */
-static int iop_next_zero(iop_quadrature_work *w, iop_oscillation *wave) {
+static int iop_next_zero(iop_integral_work *w, iop_oscillation *wave) {
     const int64_t count = 24;
     const double step = 1.5 * wave->spacing / count, from = wave->zero + 0.25 * wave->spacing;
     if (wave->uniform) {
@@ -126,7 +126,7 @@ static void iop_bind_extrapolation(iop_extrapolation *x, double *memory, int64_t
 }
 
 /* Adds the integral between two zeros to cell->integral and cell->magnitude, by up to eight parts. */
-static int iop_add_half_period(iop_quadrature_work *w, int64_t k, double from, double to) {
+static int iop_add_half_period(iop_integral_work *w, int64_t k, double from, double to) {
     for (int64_t parts = 1;; parts *= 2) {
         int fine = 1;
         iop_cell *cell = &w->cells[k];
@@ -152,8 +152,8 @@ static int iop_add_half_period(iop_quadrature_work *w, int64_t k, double from, d
 
 /* Takes in term n of every component; returns whether all estimates agree with the last two to within the tolerance of
  * the tail and the part before it. */
-static int iop_take_in(iop_quadrature_work *w, iop_extrapolation *x, int64_t n, int64_t k, const iop_cell *head) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_take_in(iop_integral_work *w, iop_extrapolation *x, int64_t n, int64_t k, const iop_cell *head) {
+    const iop_integral *q = w->integral;
     const iop_cell *cell = &w->cells[k];
     int converged = n >= IOP_LEAST_TERMS;
     for (int64_t c = 0; c < w->size; c++) {
@@ -179,7 +179,7 @@ static int iop_take_in(iop_quadrature_work *w, iop_extrapolation *x, int64_t n, 
 }
 
 /* Whether every component falls off: its terms 9 to 12 or later are smaller than the first four. */
-static int iop_falls_off(const iop_quadrature_work *w, const iop_extrapolation *x, int64_t n, int64_t stretch) {
+static int iop_falls_off(const iop_integral_work *w, const iop_extrapolation *x, int64_t n, int64_t stretch) {
     for (int64_t c = 0; c < w->size; c++) {
         const iop_component is = iop_component_of(w, c);
         const double noise = 1e-13 * (w->stretches[stretch].pace[is.derivative] * x->early[is.expression]);
@@ -189,7 +189,7 @@ static int iop_falls_off(const iop_quadrature_work *w, const iop_extrapolation *
 }
 
 /* The tail of a half line behind wave->zero, into a cell that is not refined. */
-static int iop_extrapolate(iop_quadrature_work *w, iop_oscillation *wave, const iop_cell *head) {
+static int iop_extrapolate(iop_integral_work *w, iop_oscillation *wave, const iop_cell *head) {
     const int64_t k = iop_new_cell(w, wave->stretch);
     if (k < 0) return -1;
     double *memory = calloc((2 * IOP_TERMS + 5) * w->size, sizeof(double));
@@ -217,7 +217,7 @@ static int iop_extrapolate(iop_quadrature_work *w, iop_oscillation *wave, const 
 }
 
 /* One half line: what lies before the first zeros becomes a cell like others, what lies behind is extrapolated. */
-static int iop_begin_half_line(iop_quadrature_work *w, int64_t stretch, int side, double sign) {
+static int iop_begin_half_line(iop_integral_work *w, int64_t stretch, int side, double sign) {
     iop_oscillation wave = {stretch, 0, side, sign, 0, 0, 0};
     if (!iop_find_wave(w, &wave)) return IOP_DIVERGENT;
     const int64_t k = iop_new_cell(w, stretch);
@@ -237,9 +237,9 @@ static int iop_begin_half_line(iop_quadrature_work *w, int64_t stretch, int side
     return status;
 }
 
-static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch) {
+static int iop_begin_tail(iop_integral_work *w, int64_t stretch) {
     const iop_stretch_kind kind = w->stretches[stretch].kind;
-    if (w->quadrature->method != IOP_QUADRATURE_AUTO) return w->quadrature->oscillates ? IOP_SLOW_TAIL : IOP_DIVERGENT;
+    if (w->integral->method != IOP_INTEGRAL_AUTO) return w->integral->oscillates ? IOP_SLOW_TAIL : IOP_DIVERGENT;
     const int status = iop_begin_half_line(w, stretch, kind == IOP_FROM_RIGHT ? IOP_RIGHT : IOP_LEFT, 1);
     if (kind != IOP_LINE || status != IOP_CONVERGED) return status;
     return iop_begin_half_line(w, stretch, IOP_LEFT, -1);

@@ -4,8 +4,8 @@
  * h(p) of the stretch: for u the distance to that end in units of h, so that nothing cancels near either end.  The
  * integrand is G = f h with its total derivatives by the parameters, N numbers in all; see symbolic/integral.py.
  */
-#ifndef IOP_QUADRATURE_H
-#define IOP_QUADRATURE_H
+#ifndef IOP_INTEGRAL_H
+#define IOP_INTEGRAL_H
 
 #include <float.h>
 #include <math.h>
@@ -21,16 +21,16 @@ enum { IOP_NODES = 64, IOP_NODE_ROW = 72 };
 enum { IOP_MINUS_INFINITY = -1, IOP_PLUS_INFINITY = -2 };
 
 /* Methods, in the order of their names in kernels/integral.py. */
-enum { IOP_QUADRATURE_AUTO = 0, IOP_GAUSS_KRONROD = 1, IOP_DOUBLE_EXPONENTIAL = 2 };
+enum { IOP_INTEGRAL_AUTO = 0, IOP_GAUSS_KRONROD = 1, IOP_DOUBLE_EXPONENTIAL = 2 };
 
-typedef struct iop_quadrature iop_quadrature;
-struct iop_quadrature {
+typedef struct iop_integral iop_integral;
+struct iop_integral {
     const iop_callback *forms;    /* G: left and right form of each point, then the variable itself; innermost only */
     iop_callback moments;         /* (p, constants) -> points, scale; their derivatives; slopes and offsets of switches;
                                    * centers: places at which a peak or a step of the integrand may stand */
     iop_callback vanishing;       /* (x, p, regimes) -> 1 for each expression that is exactly 0; scalar NULL: none is */
     iop_callback watched;         /* (x, p, regimes) -> what must not change its sign in a stretch; scalar NULL: nothing */
-    const iop_quadrature *const *inside; /* the integral that is integrated, for each form; NULL: the innermost level */
+    const iop_integral *const *inside; /* the integral that is integrated, for each form; NULL: the innermost level */
     int64_t n_forms;
     const int64_t *switch_points; /* the point at which each switch changes */
     int64_t n, n_parameters, n_derivatives, n_constants; /* parameters with those that say where an integral outside is */
@@ -57,9 +57,9 @@ typedef struct {
 typedef struct iop_cell iop_cell;
 
 /* Memory of one level. */
-typedef struct iop_quadrature_work iop_quadrature_work;
-struct iop_quadrature_work {
-    const iop_quadrature *quadrature;
+typedef struct iop_integral_work iop_integral_work;
+struct iop_integral_work {
+    const iop_integral *integral;
     int64_t first, second; /* first and second derivatives of each expression */
     int64_t size;          /* N, or as many of the first of them as a solve is to find */
     int64_t rows;          /* N */
@@ -82,7 +82,7 @@ struct iop_quadrature_work {
     double failed_at;      /* where a cell could not be divided further, or NaN */
     int inside_status;     /* why an integral inside failed, if one did */
     int out_of_memory;
-    iop_quadrature_work *inside; /* for each form */
+    iop_integral_work *inside; /* for each form */
 };
 
 /* Derivatives by p_a and p_b, a <= b, in the order in which they are stored. */
@@ -90,30 +90,30 @@ static inline int64_t iop_pair(int64_t w, int64_t a, int64_t b) {
     return a <= b ? a * w - a * (a - 1) / 2 + b - a : b * w - b * (b - 1) / 2 + a - b;
 }
 
-static inline const double *iop_moment_first(const iop_quadrature_work *w, int64_t point) {
-    return w->moments + w->quadrature->n_points + 1 + point * w->first;
+static inline const double *iop_moment_first(const iop_integral_work *w, int64_t point) {
+    return w->moments + w->integral->n_points + 1 + point * w->first;
 }
 
-static inline const double *iop_moment_second(const iop_quadrature_work *w, int64_t point) {
-    return w->moments + (w->quadrature->n_points + 1) * (1 + w->first) + point * w->second;
+static inline const double *iop_moment_second(const iop_integral_work *w, int64_t point) {
+    return w->moments + (w->integral->n_points + 1) * (1 + w->first) + point * w->second;
 }
 
-static inline const double *iop_switch_slopes(const iop_quadrature_work *w) {
-    return w->moments + (w->quadrature->n_points + 1) * (1 + w->first + w->second);
+static inline const double *iop_switch_slopes(const iop_integral_work *w) {
+    return w->moments + (w->integral->n_points + 1) * (1 + w->first + w->second);
 }
 
-static inline const double *iop_centers(const iop_quadrature_work *w) {
-    return iop_switch_slopes(w) + 2 * w->quadrature->n_switches;
+static inline const double *iop_centers(const iop_integral_work *w) {
+    return iop_switch_slopes(w) + 2 * w->integral->n_switches;
 }
 
-static double iop_limit_value(const iop_quadrature_work *w, int64_t limit) {
+static double iop_limit_value(const iop_integral_work *w, int64_t limit) {
     return limit == IOP_MINUS_INFINITY ? -INFINITY : limit == IOP_PLUS_INFINITY ? INFINITY : w->moments[limit];
 }
 
 /* Sorts the points inside the range along the way from the lower to the upper limit: chain[1] ... chain[result], and
  * place[k] the position of point k in it, 0 for one before and result + 1 for one behind; -1 for one that does not exist. */
-static int64_t iop_sort_points(iop_quadrature_work *w, double direction) {
-    const iop_quadrature *q = w->quadrature;
+static int64_t iop_sort_points(iop_integral_work *w, double direction) {
+    const iop_integral *q = w->integral;
     const double start = direction * iop_limit_value(w, q->lower), end = direction * iop_limit_value(w, q->upper);
     int64_t count = 0;
     for (int64_t k = 0; k < q->n_points; k++) {
@@ -136,8 +136,8 @@ static int64_t iop_sort_points(iop_quadrature_work *w, double direction) {
 }
 
 /* Which side of each switch a stretch is on: that behind the first `position` + 1 entries of the chain. */
-static void iop_set_regimes(const iop_quadrature_work *w, int64_t position, double direction, double *regimes) {
-    const iop_quadrature *q = w->quadrature;
+static void iop_set_regimes(const iop_integral_work *w, int64_t position, double direction, double *regimes) {
+    const iop_integral *q = w->integral;
     const double *slopes = iop_switch_slopes(w), *offsets = slopes + q->n_switches;
     for (int64_t k = 0; k < q->n_switches; k++) {
         const int64_t place = w->place[q->switch_points[k]];
@@ -148,8 +148,8 @@ static void iop_set_regimes(const iop_quadrature_work *w, int64_t position, doub
 }
 
 /* Length of the stretch between two entries of the chain and its derivatives. */
-static void iop_set_length(const iop_quadrature_work *w, iop_stretch *s, double direction) {
-    const int64_t scale = w->quadrature->n_points;
+static void iop_set_length(const iop_integral_work *w, iop_stretch *s, double direction) {
+    const int64_t scale = w->integral->n_points;
     if (s->kind == IOP_FINITE) {
         s->length[0] = w->moments[s->right] - w->moments[s->left];
         for (int64_t a = 0; a < w->first; a++)
@@ -167,7 +167,7 @@ static void iop_set_length(const iop_quadrature_work *w, iop_stretch *s, double 
 
 /* |dx/dp_a| in units of h, the larger at the two ends, and products of two of those: G_a has terms as large as G times
  * that, so that their rounding errors are as large as well, even if G_a is 0. */
-static void iop_set_pace(const iop_quadrature_work *w, iop_stretch *s) {
+static void iop_set_pace(const iop_integral_work *w, iop_stretch *s) {
     const double h = fabs(s->length[0]);
     for (int64_t r = 1; r <= w->first + w->second; r++) {
         double moved = fabs(s->length[r]);
@@ -185,15 +185,15 @@ static void iop_set_pace(const iop_quadrature_work *w, iop_stretch *s) {
 }
 
 /* A place inside a stretch. */
-static double iop_inside(const iop_quadrature_work *w, const iop_stretch *s) {
+static double iop_inside(const iop_integral_work *w, const iop_stretch *s) {
     if (s->kind == IOP_LINE) return 0;
     if (s->kind == IOP_FROM_LEFT) return w->moments[s->left] + s->length[0];
     if (s->kind == IOP_FROM_RIGHT) return w->moments[s->right] - s->length[0];
     return w->moments[s->left] + 0.5 * s->length[0];
 }
 
-static void iop_set_vanishing(iop_quadrature_work *w, iop_stretch *s) {
-    const iop_quadrature *q = w->quadrature;
+static void iop_set_vanishing(iop_integral_work *w, iop_stretch *s) {
+    const iop_integral *q = w->integral;
     memset(s->vanishes, 0, q->n * sizeof(double));
     if (q->vanishing.scalar == NULL) return;
     double *in = w->scratch;
@@ -204,9 +204,9 @@ static void iop_set_vanishing(iop_quadrature_work *w, iop_stretch *s) {
 }
 
 /* Whether a condition that only the break points of the statement locate changes inside of a stretch after all. */
-static int iop_changes_inside(iop_quadrature_work *w, const iop_stretch *s) {
-    const iop_callback *watched = &w->quadrature->watched;
-    const int64_t rest = w->quadrature->n_parameters + w->quadrature->n_switches + w->quadrature->n_constants;
+static int iop_changes_inside(iop_integral_work *w, const iop_stretch *s) {
+    const iop_callback *watched = &w->integral->watched;
+    const int64_t rest = w->integral->n_parameters + w->integral->n_switches + w->integral->n_constants;
     if (watched->block == NULL || s->kind == IOP_EMPTY) return 0;
     const double end = s->kind == IOP_LINE ? 0 : w->moments[s->kind == IOP_FROM_RIGHT ? s->right : s->left];
     for (int64_t i = 0; i < IOP_NODES; i++) {
@@ -214,7 +214,7 @@ static int iop_changes_inside(iop_quadrature_work *w, const iop_stretch *s) {
         const double u = s->kind == IOP_FINITE ? part : s->kind == IOP_LINE ? line / (1 - line * line) : part / (1 - part);
         w->in[i] = end + (s->kind == IOP_FROM_RIGHT ? -u : u) * s->length[0];
         for (int64_t r = 0; r < rest; r++)
-            w->in[(1 + r) * IOP_NODE_ROW + i] = r < w->quadrature->n_parameters ? w->parameters[r] : s->regimes[r - w->quadrature->n_parameters];
+            w->in[(1 + r) * IOP_NODE_ROW + i] = r < w->integral->n_parameters ? w->parameters[r] : s->regimes[r - w->integral->n_parameters];
     }
     watched->block(IOP_NODES, IOP_NODE_ROW, w->in, w->out, watched->ctx);
     for (int64_t c = 0; c < watched->n_outputs; c++)
@@ -224,8 +224,8 @@ static int iop_changes_inside(iop_quadrature_work *w, const iop_stretch *s) {
 }
 
 /* Divides the range into stretches at the parameters of this solve. */
-static int iop_divide(iop_quadrature_work *w) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_divide(iop_integral_work *w) {
+    const iop_integral *q = w->integral;
     q->moments.scalar(w->parameters, w->moments, q->moments.ctx);
     for (int64_t k = 0; k < q->n_stated; k++)
         if (!isfinite(w->moments[k])) return IOP_INVALID_LIMITS;
@@ -247,12 +247,12 @@ static int iop_divide(iop_quadrature_work *w) {
     return IOP_CONVERGED;
 }
 
-static void iop_evaluate_inside(iop_quadrature_work *w, const iop_stretch *s, int64_t form, int64_t count, const double *u,
+static void iop_evaluate_inside(iop_integral_work *w, const iop_stretch *s, int64_t form, int64_t count, const double *u,
                                 int64_t lane);
 
 /* Rows of the inputs that are the same for all nodes of a stretch. */
-static void iop_fill(iop_quadrature_work *w, int64_t stretch) {
-    const iop_quadrature *q = w->quadrature;
+static void iop_fill(iop_integral_work *w, int64_t stretch) {
+    const iop_integral *q = w->integral;
     const iop_stretch *s = &w->stretches[stretch];
     const int64_t lengths = 1 + w->first + w->second, regimes = q->n_switches + q->n_constants;
     if (w->filled == stretch) return;
@@ -268,8 +268,8 @@ static void iop_fill(iop_quadrature_work *w, int64_t stretch) {
 
 /* G at distances u from the left (side 0) or right (side 1) end of a stretch, into consecutive lanes of w->out from
  * `lane` on, which is a multiple of 8.  Returns the first lane that is free afterwards. */
-static int64_t iop_evaluate(iop_quadrature_work *w, int64_t stretch, int side, int64_t count, const double *u, int64_t lane) {
-    const iop_quadrature *q = w->quadrature;
+static int64_t iop_evaluate(iop_integral_work *w, int64_t stretch, int side, int64_t count, const double *u, int64_t lane) {
+    const iop_integral *q = w->integral;
     const iop_stretch *s = &w->stretches[stretch];
     const int left = s->kind == IOP_FINITE || s->kind == IOP_EMPTY ? side == 0 : s->kind == IOP_FROM_LEFT;
     const int64_t which = s->kind == IOP_LINE ? 2 * q->n_points : left ? 2 * s->left : 2 * s->right + 1;

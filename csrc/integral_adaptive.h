@@ -5,10 +5,10 @@
  * The second term is what rounding leaves of an integral that vanishes by symmetry.  In each round all cells are treated
  * whose error, in units of the tolerance, comes near that of the worst.
  */
-#ifndef IOP_QUADRATURE_ADAPTIVE_H
-#define IOP_QUADRATURE_ADAPTIVE_H
+#ifndef IOP_INTEGRAL_ADAPTIVE_H
+#define IOP_INTEGRAL_ADAPTIVE_H
 
-#include "quadrature_kronrod.h"
+#include "integral_kronrod.h"
 
 /* Bisections towards an end after which a cell there gets a double exponential substitution. */
 enum { IOP_END_DEPTH = 4 };
@@ -28,11 +28,11 @@ enum { IOP_STUCK = 8 };
 /* Distance beyond which formulas of derivatives may overflow where the integrand does not. */
 #define IOP_FAR 1e60
 
-static int iop_begin_tail(iop_quadrature_work *w, int64_t stretch);
-static int iop_begin_powers(iop_quadrature_work *w, int64_t k);
+static int iop_begin_tail(iop_integral_work *w, int64_t stretch);
+static int iop_begin_powers(iop_integral_work *w, int64_t k);
 
 /* Makes cell k equal to another one but for its vectors. */
-static void iop_set_cell(iop_quadrature_work *w, int64_t k, const iop_cell *other) {
+static void iop_set_cell(iop_integral_work *w, int64_t k, const iop_cell *other) {
     iop_cell *cell = &w->cells[k];
     const iop_cell own = *cell;
     *cell = *other;
@@ -47,7 +47,7 @@ static void iop_set_cell(iop_quadrature_work *w, int64_t k, const iop_cell *othe
 }
 
 /* A further cell, with everything 0; -1 if there is no memory. */
-static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
+static int64_t iop_new_cell(iop_integral_work *w, int64_t stretch) {
     if (w->n_cells == w->capacity) {
         const int64_t capacity = 2 * w->capacity + 8;
         iop_cell *cells = realloc(w->cells, capacity * sizeof(iop_cell));
@@ -83,7 +83,7 @@ static int64_t iop_new_cell(iop_quadrature_work *w, int64_t stretch) {
 }
 
 /* A new cell like another one between other ends. */
-static int64_t iop_part_of(iop_quadrature_work *w, int64_t k, double from, double to) {
+static int64_t iop_part_of(iop_integral_work *w, int64_t k, double from, double to) {
     const int64_t other = iop_new_cell(w, w->cells[k].stretch);
     if (other < 0) return -1;
     const iop_cell *cell = &w->cells[k];
@@ -101,7 +101,7 @@ static int64_t iop_part_of(iop_quadrature_work *w, int64_t k, double from, doubl
 }
 
 /* Goes on with Gauss-Kronrod in equal parts of the t of a trapezoidal rule. */
-static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts) {
+static int iop_divide_trapezoid(iop_integral_work *w, int64_t k, int64_t parts) {
     iop_cell *cell = &w->cells[k];
     cell->from = cell->from < cell->least ? cell->least : cell->from;
     cell->to = cell->to > cell->most ? cell->most : cell->to;
@@ -119,20 +119,20 @@ static int iop_divide_trapezoid(iop_quadrature_work *w, int64_t k, int64_t parts
 }
 
 /* A status of NaN or infinity, or why the integral inside failed if that is where they came from. */
-static int iop_inside_or(const iop_quadrature_work *w, int status) {
+static int iop_inside_or(const iop_integral_work *w, int status) {
     return w->inside_status != IOP_CONVERGED ? w->inside_status : status;
 }
 
 /* Takes a cell out of the sums, for others that take its place. */
-static void iop_clear(iop_quadrature_work *w, iop_cell *cell) {
+static void iop_clear(iop_integral_work *w, iop_cell *cell) {
     memset(cell->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
     cell->n_undefined = cell->n_infinite = 0;
     cell->rule = IOP_RULE_NONE;
 }
 
 /* Whether what was cut off at an open end of t may exceed the tolerance of some component. */
-static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_is_significant(const iop_integral_work *w, const iop_cell *cell) {
+    const iop_integral *q = w->integral;
     for (int64_t c = 0; c < w->size; c++) {
         const iop_component is = iop_component_of(w, c);
         const double rounding = 0.25 * w->stretches[cell->stretch].pace[is.derivative] * cell->magnitude[is.expression];
@@ -144,7 +144,7 @@ static int iop_is_significant(const iop_quadrature_work *w, const iop_cell *cell
 }
 
 /* Notes the middle of a cell as the place where an integral failed. */
-static void iop_note_middle(iop_quadrature_work *w, const iop_cell *cell) {
+static void iop_note_middle(iop_integral_work *w, const iop_cell *cell) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const double distance = 0.5 * (cell->from + cell->to) * s->length[0];
     if (cell->map != IOP_DIRECT || s->kind != IOP_FINITE) return;
@@ -152,7 +152,7 @@ static void iop_note_middle(iop_quadrature_work *w, const iop_cell *cell) {
 }
 
 /* Notes the end towards which the integrand does not fall off. Returns the status. */
-static int iop_fails_at_end(iop_quadrature_work *w, const iop_cell *cell, int status) {
+static int iop_fails_at_end(iop_integral_work *w, const iop_cell *cell, int status) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     if (s->kind == IOP_FINITE)
         w->failed_at = w->moments[cell->side == IOP_RIGHT || (cell->side == IOP_BOTH && cell->open_high) ? s->right : s->left];
@@ -161,12 +161,12 @@ static int iop_fails_at_end(iop_quadrature_work *w, const iop_cell *cell, int st
 
 /* Whether derivatives are wanted of an integrand that counts at distances at which their formulas may overflow, as squares
  * and cubes of 1 + x^1.1 do, so that some of their terms get lost: sets the open ends of the cell. */
-static int iop_reaches_overflow(iop_quadrature_work *w, iop_cell *cell) {
+static int iop_reaches_overflow(iop_integral_work *w, iop_cell *cell) {
     const int line = cell->map == IOP_SINH_SINH;
     const double far[2] = {iop_place_of(cell, cell->sign * IOP_FAR), line ? iop_place_of(cell, -IOP_FAR) : 0};
-    if (w->quadrature->method != IOP_QUADRATURE_AUTO || w->size == w->quadrature->n || cell->map == IOP_TANH_SINH) return 0;
+    if (w->integral->method != IOP_INTEGRAL_AUTO || w->size == w->integral->n || cell->map == IOP_TANH_SINH) return 0;
     iop_sample(w, cell, 1 + line, far);
-    for (int64_t e = 0; e < w->quadrature->n; e++)
+    for (int64_t e = 0; e < w->integral->n; e++)
         for (int64_t i = 0; i < 1 + line; i++) {
             const double term = fabs(w->factor[i] * w->out[e * IOP_NODE_ROW + w->lanes[i]]);
             if (term > 1e-17 * cell->magnitude[e] && term <= DBL_MAX) *(i == 0 ? &cell->open_high : &cell->open_low) = 1;
@@ -175,8 +175,8 @@ static int iop_reaches_overflow(iop_quadrature_work *w, iop_cell *cell) {
 }
 
 /* Starts a double exponential rule on a cell whose map and width are set. */
-static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_begin_trapezoid(iop_integral_work *w, int64_t k) {
+    const iop_integral *q = w->integral;
     iop_cell *cell = &w->cells[k];
     cell->rule = IOP_RULE_TRAPEZOID;
     w->double_exponential++;
@@ -215,14 +215,14 @@ static int iop_begin_trapezoid(iop_quadrature_work *w, int64_t k) {
 }
 
 /* A stretch without length: it adds nothing to the integral, but its derivatives may move its ends apart. */
-static int iop_begin_empty(iop_quadrature_work *w, int64_t k) {
+static int iop_begin_empty(iop_integral_work *w, int64_t k) {
     iop_cell *cell = &w->cells[k];
     const double middle = 0.5;
     int moves = 0;
     for (int64_t r = 1; r <= w->first + w->second; r++) moves |= w->stretches[cell->stretch].length[r] != 0;
     if (!moves) return IOP_CONVERGED;
     iop_evaluate(w, cell->stretch, 0, 1, &middle, 0);
-    for (int64_t c = w->quadrature->n; c < w->size; c++) {
+    for (int64_t c = w->integral->n; c < w->size; c++) {
         cell->integral[c] = w->out[c * IOP_NODE_ROW];
         cell->magnitude[c] = fabs(cell->integral[c]);
         if (!isfinite(cell->integral[c])) return IOP_UNDEFINED;
@@ -230,13 +230,13 @@ static int iop_begin_empty(iop_quadrature_work *w, int64_t k) {
     return IOP_CONVERGED;
 }
 
-static int iop_begin(iop_quadrature_work *w, int64_t stretch) {
+static int iop_begin(iop_integral_work *w, int64_t stretch) {
     const iop_stretch_kind kind = w->stretches[stretch].kind;
     const int64_t k = iop_new_cell(w, stretch);
     if (k < 0) return -1;
     iop_cell *cell = &w->cells[k];
     if (kind == IOP_EMPTY) return iop_begin_empty(w, k);
-    if (kind == IOP_FINITE && w->quadrature->method != IOP_DOUBLE_EXPONENTIAL) {
+    if (kind == IOP_FINITE && w->integral->method != IOP_DOUBLE_EXPONENTIAL) {
         cell->rule = IOP_RULE_GAUSS_KRONROD;
         cell->side = IOP_BOTH;
         cell->to = 1;
@@ -249,26 +249,26 @@ static int iop_begin(iop_quadrature_work *w, int64_t stretch) {
 }
 
 /* Whether a cell is too narrow for doubles to tell its nodes apart. */
-static int iop_is_too_narrow(const iop_quadrature_work *w, const iop_cell *cell) {
+static int iop_is_too_narrow(const iop_integral_work *w, const iop_cell *cell) {
     const iop_stretch *s = &w->stretches[cell->stretch];
     const double width = cell->to - cell->from, h = fabs(s->length[0]);
     if (cell->map != IOP_DIRECT) return width < 1e-11;
-    if (cell->from == 0 && w->quadrature->inside == NULL) return width < 1e-250;
+    if (cell->from == 0 && w->integral->inside == NULL) return width < 1e-250;
     const double end = s->kind == IOP_LINE ? 0 : fabs(w->moments[cell->side == IOP_RIGHT ? s->right : s->left]);
     return width * h < 100 * DBL_EPSILON * (end + cell->to * h);
 }
 
 /* Why a cell that cannot be divided further has no integral. */
-static int iop_verdict(iop_quadrature_work *w, const iop_cell *cell) {
+static int iop_verdict(iop_integral_work *w, const iop_cell *cell) {
     iop_note_middle(w, cell);
     if (cell->n_undefined > 0) return iop_inside_or(w, IOP_UNDEFINED);
     return cell->n_infinite > 0 || cell->stuck >= IOP_STUCK ? IOP_DIVERGENT : IOP_ROUGH;
 }
 
 /* Counts the divisions that left the integral of |f| as large as it was before. */
-static void iop_count_stuck(const iop_quadrature_work *w, iop_cell *part, const double *magnitude) {
+static void iop_count_stuck(const iop_integral_work *w, iop_cell *part, const double *magnitude) {
     double ratio = 0;
-    for (int64_t i = 0; i < w->quadrature->n; i++)
+    for (int64_t i = 0; i < w->integral->n; i++)
         if (magnitude[i] > 0 && part->magnitude[i] > ratio * magnitude[i]) ratio = part->magnitude[i] / magnitude[i];
     if (part->n_infinite > 0 || ratio >= 0.9)
         part->stuck++;
@@ -276,7 +276,7 @@ static void iop_count_stuck(const iop_quadrature_work *w, iop_cell *part, const 
         part->stuck--;
 }
 
-static int iop_bisect(iop_quadrature_work *w, int64_t k) {
+static int iop_bisect(iop_integral_work *w, int64_t k) {
     iop_cell *cell = &w->cells[k];
     if (cell->n_undefined > 2 || iop_is_too_narrow(w, cell)) return iop_verdict(w, cell);
     const int whole = cell->map == IOP_DIRECT && cell->side == IOP_BOTH;
@@ -302,10 +302,10 @@ static int iop_bisect(iop_quadrature_work *w, int64_t k) {
 }
 
 /* Makes the error of a cell smaller. */
-static int iop_refine(iop_quadrature_work *w, int64_t k) {
-    const iop_quadrature *q = w->quadrature;
+static int iop_refine(iop_integral_work *w, int64_t k) {
+    const iop_integral *q = w->integral;
     iop_cell *cell = &w->cells[k];
-    const int automatic = q->method == IOP_QUADRATURE_AUTO;
+    const int automatic = q->method == IOP_INTEGRAL_AUTO;
     if (cell->rule == IOP_RULE_TRAPEZOID) {
         const int bad = cell->n_undefined + cell->n_infinite > 0, infinite = cell->map != IOP_TANH_SINH;
         const int64_t last = !automatic ? IOP_LAST_LEVEL : infinite && q->oscillates ? IOP_OSCILLATING_LEVEL : IOP_AUTO_LEVEL;

@@ -6,10 +6,10 @@
  * and the derivatives of that are linear in s.  Where they are not, as those of 1/(s log s) or of an oscillation, nothing
  * is extrapolated.  What lies before S is integrated in s.
  */
-#ifndef IOP_QUADRATURE_POWERS_H
-#define IOP_QUADRATURE_POWERS_H
+#ifndef IOP_INTEGRAL_POWERS_H
+#define IOP_INTEGRAL_POWERS_H
 
-#include "quadrature_adaptive.h"
+#include "integral_adaptive.h"
 
 /* Places S that are tried, the largest first: at some, squares of the distance or higher powers leave the range of doubles. */
 enum { IOP_N_REACHES = 5 };
@@ -29,7 +29,7 @@ typedef struct {
 } iop_power_end;
 
 /* Samples an end; `outward` is 1 towards infinity, -1 towards 0.  Into memory of 3 N numbers. */
-static void iop_sample_end(iop_quadrature_work *w, const iop_cell *cell, int outward, double reach, double *memory, iop_power_end *end) {
+static void iop_sample_end(iop_integral_work *w, const iop_cell *cell, int outward, double reach, double *memory, iop_power_end *end) {
     double nodes[3];
     end->reach = reach;
     end->step = 0.1 * reach;
@@ -55,7 +55,7 @@ static int iop_agrees(const iop_power_end *end, double at, double slope, double 
 
 /* Whether a component is nothing long before the end, from values at the least reach and at three places that are not far
  * out. */
-static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t c, const iop_power_end *far, const iop_power_end *begin) {
+static int iop_falls_to_nothing(const iop_integral_work *w, int64_t c, const iop_power_end *far, const iop_power_end *begin) {
     double largest = 0, before = INFINITY;
     for (int64_t i = 0; i < 3; i++) largest = fmax(largest, fabs(begin->g[i][c]));
     for (int64_t i = 2; i >= 0; i--) {
@@ -68,7 +68,7 @@ static int iop_falls_to_nothing(const iop_quadrature_work *w, int64_t c, const i
 
 /* Whether an expression and its derivatives are all nothing long before the end: then it is no power with a small
  * exponent. */
-static int iop_all_fall_to_nothing(const iop_quadrature_work *w, int64_t e, const iop_power_end *far, const iop_power_end *begin) {
+static int iop_all_fall_to_nothing(const iop_integral_work *w, int64_t e, const iop_power_end *far, const iop_power_end *begin) {
     for (int64_t c = 0; c < w->size; c++)
         if (iop_component_of(w, c).expression == e && !iop_falls_to_nothing(w, c, far, begin)) return 0;
     return 1;
@@ -76,9 +76,9 @@ static int iop_all_fall_to_nothing(const iop_quadrature_work *w, int64_t e, cons
 
 /* Integral of one expression and its derivatives behind S, added to a cell; 0 if it is no power there, or not the one that
  * it is at the least reach. */
-static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end, const iop_power_end *near, const iop_power_end *begin,
+static int iop_add_power(const iop_integral_work *w, const iop_power_end *end, const iop_power_end *near, const iop_power_end *begin,
                          int64_t e, iop_cell *tail) {
-    const int64_t n = w->quadrature->n, d = w->first;
+    const int64_t n = w->integral->n, d = w->first;
     const double *g = end->g[0], *g1 = end->g[1], *g2 = end->g[2];
     double b;
     if (!(g[e] / g1[e] > 0 && g1[e] / g2[e] > 0) || !isfinite(g2[e] / g[e])) return 0;
@@ -121,7 +121,7 @@ static int iop_add_power(const iop_quadrature_work *w, const iop_power_end *end,
 
 /* Integral behind one open end of a cell in logarithms, into a further cell: sets *reach to where it begins.  Returns 0 if
  * some expression is no power there. */
-static int iop_add_power_end(iop_quadrature_work *w, int64_t k, int outward, double *reach, double *memory) {
+static int iop_add_power_end(iop_integral_work *w, int64_t k, int outward, double *reach, double *memory) {
     const int64_t other = iop_new_cell(w, w->cells[k].stretch);
     if (other < 0) return 0;
     iop_power_end end, near, begin;
@@ -132,7 +132,7 @@ static int iop_add_power_end(iop_quadrature_work *w, int64_t k, int outward, dou
         int fits = 1;
         memset(tail->integral, 0, IOP_CELL_ROWS * w->rows * sizeof(double));
         iop_sample_end(w, &w->cells[k], outward, iop_reaches[r], memory, &end);
-        for (int64_t e = 0; e < w->quadrature->n && fits; e++) {
+        for (int64_t e = 0; e < w->integral->n && fits; e++) {
             if (iop_all_fall_to_nothing(w, e, &near, &begin)) continue;
             fits = iop_add_power(w, &end, &near, &begin, e, tail);
         }
@@ -154,7 +154,7 @@ static double iop_log_distance(const iop_cell *cell, double t, double width) {
 }
 
 /* A cell in logarithms from one end of a stretch outwards, which replaces cell k; what is not open ends at from, to. */
-static int iop_begin_logarithmic(iop_quadrature_work *w, int64_t k, double from, double to, int open_low, int open_high) {
+static int iop_begin_logarithmic(iop_integral_work *w, int64_t k, double from, double to, int open_low, int open_high) {
     double *memory = malloc(9 * w->size * sizeof(double)), low = -from, high = to;
     if (memory == NULL) return w->out_of_memory = 1, -1;
     w->cells[k].map = IOP_LOGARITHMIC;
@@ -172,11 +172,11 @@ static int iop_begin_logarithmic(iop_quadrature_work *w, int64_t k, double from,
 
 /* Goes on in logarithms from the ends of a trapezoidal rule that does not fall off, if the integrand is a power there;
  * IOP_DIVERGENT if it is not, or if it is one that has no integral.  Then the cell is as it was. */
-static int iop_begin_powers(iop_quadrature_work *w, int64_t k) {
+static int iop_begin_powers(iop_integral_work *w, int64_t k) {
     const iop_cell kept = w->cells[k];
     const int64_t n_cells = w->n_cells;
     int status = IOP_DIVERGENT;
-    if (w->quadrature->inside != NULL || kept.cut_off) return status;
+    if (w->integral->inside != NULL || kept.cut_off) return status;
     if (kept.map == IOP_EXP_SINH) {
         status = iop_begin_logarithmic(w, k, iop_log_distance(&kept, kept.from, 1), iop_log_distance(&kept, kept.to, 1), kept.open_low, kept.open_high);
     } else if (kept.map == IOP_TANH_SINH && kept.side != IOP_BOTH) {
