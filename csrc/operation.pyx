@@ -1,4 +1,4 @@
-"""Operations, their registry by content name, and the one C entry point through which every face runs them."""
+"""Handles of operations, their registry by content name, and the one C entry point through which every face runs them."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
@@ -71,12 +71,12 @@ cdef void *hold(Arguments *a, int64_t *held, object array, int flags, Py_ssize_t
     return view.buf
 
 
-cdef class Operation:
+cdef class Handle:
     """A kernel bound to its callbacks, with the shapes of its inputs and outputs.
 
     Parameters
     ----------
-    kernel : RootScalar, Evaluate, ... ; kept alive by the operation
+    kernel : RootScalar, Evaluate, ... ; kept alive by the handle
     input_sizes, output_sizes : sequences of int, doubles per batch element
         -k stands for k times a length that each call chooses: such an operation runs by way of ``with_length``, or
         in C as a copy whose sizes are resolved.
@@ -126,7 +126,7 @@ cdef class Operation:
         return <uintptr_t> &self.c
 
     def with_length(self, length):
-        """Operation for a given length of the free axes: itself if it has none.
+        """Handle for a given length of the free axes: itself if it has none.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ cdef class Operation:
             raise ValueError(f"the operation has free axes: their length must be 0 or more; got {length}")
         found = self.resolved.get(length)
         if found is None:
-            found = Operation(
+            found = Handle(
                 self.kernel,
                 [-size * length if size < 0 else size for size in self.input_sizes],
                 [-size * length if size < 0 else size for size in self.output_sizes],
@@ -262,29 +262,29 @@ _registered = {}
 _registry_lock = threading.Lock()
 
 
-def register(str name not None, Operation operation not None):
-    """Make an operation known to C callers under a content name; registering it again does nothing."""
+def register(str name not None, Handle handle not None):
+    """Make a handle known to C callers under a content name; registering it again does nothing."""
     global entries
     with _registry_lock:
         if name in _registered:
             return
         encoded = name.encode()
-        _registered[name] = (operation, encoded)
+        _registered[name] = (handle, encoded)
         entry = <Entry *> malloc(sizeof(Entry))
         entry.name = encoded
-        entry.operation = &operation.c
+        entry.operation = &handle.c
         entry.next = entries
         entries = entry
 
 
 def registered(str name not None):
-    """Operation of that name, or None."""
+    """Handle of that name, or None."""
     found = _registered.get(name)
     return None if found is None else found[0]
 
 
 cdef api const iop_operation *iop_find(const char *name) noexcept nogil:
-    """Operation of that name, or NULL if this process has not registered it."""
+    """Handle of that name, or NULL if this process has not registered it."""
     cdef Entry *entry = entries
     while entry != NULL:
         if strcmp(entry.name, name) == 0:

@@ -83,7 +83,7 @@ def decays(monkeypatch):
         outputs = operation.output_shapes if adjoint else operation.kernel_output_shapes
         kernel = _external.ExternalKernel(_Evaluator(operation, calls))
         sizes = [[math.prod(shape) for shape in shapes] for shapes in (operation.input_shapes, outputs)]
-        return _operation.Operation(kernel, *sizes, 2)
+        return _operation.Handle(kernel, *sizes, 2)
 
     monkeypatch.setitem(build.SOLVERS, Decay, operation_of)
     monkeypatch.setattr(build, "_built", {})

@@ -98,8 +98,8 @@ def _rules(problem):
 
 
 @solves(LargerRoot)
-def larger_root_operation(operation: Solve[LargerRoot]):
-    """Operation bound to its kernel."""
+def larger_root_handle(operation: Solve[LargerRoot]):
+    """Handle of an operation."""
     formula = Formula(operation.problem, operation.derivatives)
     return bound(operation, _evaluate.EvaluateKernel(compiled(formula.name, formula.bundle), is_derivative=True))
 

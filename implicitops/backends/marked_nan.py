@@ -17,7 +17,7 @@ SOLVES = (Solve, Sensitivities, Adjoint)
 
 def run_marked(
     operation: Operation,
-    kernel: Any,
+    handle: Any,
     n: int,
     inputs: Sequence[np.ndarray],
     strides: Sequence[int],
@@ -29,9 +29,9 @@ def run_marked(
     ----------
     operation : Operation; where it is one of :data:`SOLVES`, failures are marked: in the value, or in the derivatives
         alone where they are what failed
-    kernel : that of the operation, its length resolved; it may have more outputs
+    handle : that of the operation, its length resolved; it may have more outputs
     n, inputs, strides : see :func:`implicitops.kernels.run`
     outputs : C-contiguous float64 arrays, or None where not wanted, for the first of the kernel's outputs
     """
-    targets = [*outputs, *[None] * (len(kernel.output_sizes) - len(outputs))]
-    return run(kernel, n, inputs, strides, targets, marked=isinstance(operation, SOLVES))[0]
+    targets = [*outputs, *[None] * (len(handle.output_sizes) - len(outputs))]
+    return run(handle, n, inputs, strides, targets, marked=isinstance(operation, SOLVES))[0]

@@ -14,7 +14,7 @@ from implicitops.backends.places import PLACE, place
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, resolved
 from implicitops.calculus.rules import rules_of
-from implicitops.kernels import kernel_of, run
+from implicitops.kernels import handle_of, run
 from implicitops.problems.base import Problem
 from implicitops.problems.reasons import reason
 from implicitops.real_arrays import is_missing_somewhere, is_plain, real_array
@@ -49,12 +49,12 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     is_first = float not in shortcuts and not start_given
     if is_first and not any(signature.input_shapes) and signature.output_shapes[0] == ():
         # From the second call on, plain numbers go straight to the kernel (Problem.__call__).
-        shortcuts.update(dict.fromkeys((float, int, np.float64), signature.kernel.solve_scalars))
+        shortcuts.update(dict.fromkeys((float, int, np.float64), signature.handle.solve_scalars))
     batch, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     length = free_length(inputs, signature.input_shapes)
     value = np.empty(batch + resolved(signature.output_shapes[0], length))
-    kernel = signature.kernel.with_length(length)
-    failed, _ = run(kernel, math.prod(batch), inputs, strides, [value, *[None] * (len(kernel.output_sizes) - 1)])
+    handle = signature.handle.with_length(length)
+    failed, _ = run(handle, math.prod(batch), inputs, strides, [value, *[None] * (len(handle.output_sizes) - 1)])
     if failed and problem.options.on_failure == "raise":
         solve(problem, arguments, start_given=start_given)  # again, for the status that the error tells
     return value[()]
@@ -64,7 +64,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
 class _Signature:
     """What every call of ``solve`` needs to know of a problem, computed once."""
 
-    kernel: Any
+    handle: Any
     input_shapes: tuple[Shape, ...]
     input_names: tuple[str, ...]
     output_shapes: tuple[Shape, ...]
@@ -76,7 +76,7 @@ def _signature(problem: Problem, derivatives: int, start_given: bool) -> _Signat
     if found is None:
         operation = Solve(problem, derivatives, start_given)
         shapes, names = operation.input_shapes, operation.input_names
-        found = _Signature(kernel_of(operation), shapes, names, operation.kernel_output_shapes)
+        found = _Signature(handle_of(operation), shapes, names, operation.kernel_output_shapes)
         known[derivatives, start_given] = found
     return found
 
@@ -100,12 +100,12 @@ def solve(
     jacobian = np.empty(batch + shapes[1]) if derivatives >= 1 else None
     hessian = np.empty(batch + shapes[2]) if derivatives >= 2 else None
     status = np.empty(n, dtype=np.int32)
-    kernel = signature.kernel.with_length(length)
+    handle = signature.handle.with_length(length)
     answer = [value, jacobian, hessian]
     errors = [np.empty(batch + shape) if shape != (0,) else None for shape in shapes[3:]]
     on_demand = rules_of(problem).estimates_on_demand
     outputs = [*answer, *([None] * 3 if on_demand else errors)]
-    failed, stats = run(kernel, n, inputs, strides, outputs, status, stats=True)
+    failed, stats = run(handle, n, inputs, strides, outputs, status, stats=True)
     # Copies: whoever gave the inputs may have changed them when the estimates are looked at.
     again = (n, [array.copy() for array in inputs], strides, answer, errors) if on_demand else None
     jacobian, hessian, time_derivative = _without_time(problem, jacobian, hessian)
@@ -115,12 +115,12 @@ def solve(
         jacobian=jacobian,
         hessian=hessian,
         status_code=status.reshape(batch)[()],
-        estimates=_estimates(problem, errors) if again is None else lambda: _estimated(problem, kernel, *again),
+        estimates=_estimates(problem, errors) if again is None else lambda: _estimated(problem, handle, *again),
         stats={name: counter.reshape(batch)[()] for name, counter in stats.items()},
         time_derivative=time_derivative,
     )
     if failed and throw:
-        cause = getattr(kernel.kernel, "cause", None)
+        cause = getattr(handle.kernel, "cause", None)
         quoted = "" if cause is None else f" {type(cause).__name__}: {cause}"
         raise SolveError(
             _failure_message(problem, signature, solution, batch, inputs, strides, failed, places, arguments) + quoted,
@@ -131,7 +131,7 @@ def solve(
 
 def _estimated(
     problem: Problem,
-    kernel: Any,
+    handle: Any,
     n: int,
     inputs: Sequence[np.ndarray],
     strides: Sequence[int],
@@ -139,7 +139,7 @@ def _estimated(
     errors: Sequence[np.ndarray | None],
 ) -> Estimates:
     """Estimates of a solve that did without them, from another one."""
-    run(kernel, n, inputs, strides, [*(None if a is None else np.empty_like(a) for a in answer), *errors])
+    run(handle, n, inputs, strides, [*(None if a is None else np.empty_like(a) for a in answer), *errors])
     return _estimates(problem, errors)
 
 
@@ -163,10 +163,10 @@ def place_counters(problem: Problem, arguments: Sequence[Any], derivatives: int)
     _, inputs, strides = as_batch(arguments, signature.input_shapes, signature.input_names)
     length = free_length(inputs, signature.input_shapes)
     outputs = [np.empty(resolved(shape, length)) for shape in signature.output_shapes[: 1 + derivatives]]
-    kernel = signature.kernel.with_length(length)
-    targets: list[np.ndarray | None] = [*outputs, *[None] * (len(kernel.output_sizes) - len(outputs))]
+    handle = signature.handle.with_length(length)
+    targets: list[np.ndarray | None] = [*outputs, *[None] * (len(handle.output_sizes) - len(outputs))]
     status = np.empty(1, dtype=np.int32)
-    _, stats = run(kernel, 1, inputs, strides, targets, status, stats=True)
+    _, stats = run(handle, 1, inputs, strides, targets, status, stats=True)
     return int(status[0]), {name: int(stats[name][0]) for name in PLACE if name in stats}
 
 
@@ -184,9 +184,9 @@ def evaluate(operation: Operation, arguments: Sequence[Any]) -> list[np.ndarray]
     """
     batch, inputs, strides = as_batch(arguments, operation.input_shapes, operation.input_names)
     length = free_length(inputs, operation.input_shapes)
-    kernel = kernel_of(operation).with_length(length)
+    handle = handle_of(operation).with_length(length)
     outputs = [np.empty(batch + resolved(shape, length)) for shape in operation.output_shapes]
-    run_marked(operation, kernel, math.prod(batch), inputs, strides, outputs)
+    run_marked(operation, handle, math.prod(batch), inputs, strides, outputs)
     return outputs
 
 

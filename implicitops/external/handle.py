@@ -32,8 +32,8 @@ GRAIN = 2**40
 
 @bind.register(Contraction)
 @solves(External)
-def external_operation(operation: Solve[External] | Contraction) -> _operation.Operation:
-    """Operation on existing code, bound to its kernel.
+def external_handle(operation: Solve[External] | Contraction) -> _operation.Handle:
+    """Handle of an operation on existing code.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def external_operation(operation: Solve[External] | Contraction) -> _operation.O
 
     Returns
     -------
-    implicitops.kernels._operation.Operation
+    implicitops.kernels._operation.Handle
 
     Raises
     ------
@@ -59,7 +59,7 @@ def external_operation(operation: Solve[External] | Contraction) -> _operation.O
     else:
         kernel = _external.ExternalKernel(Evaluator(Task(code, kind, sizes), Workers(problem)))
     inputs = [math.prod(shape) for shape in operation.input_shapes]
-    return _operation.Operation(kernel, inputs, sizes, GRAIN, has_derivatives=isinstance(operation, Solve))
+    return _operation.Handle(kernel, inputs, sizes, GRAIN, has_derivatives=isinstance(operation, Solve))
 
 
 def needs_python(operation: Any) -> bool:
@@ -71,7 +71,7 @@ def needs_python(operation: Any) -> bool:
     problem: Problem | None = getattr(operation, "problem", None)
     if problem is None or not problem.calls_existing_code:
         return False
-    if isinstance(external_operation(operation).kernel, _external.ExternalKernel):
+    if isinstance(external_handle(operation).kernel, _external.ExternalKernel):
         return True
     try:
         pickle.dumps(operation)

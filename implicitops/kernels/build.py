@@ -1,4 +1,4 @@
-"""From an operation of the calculus to a kernel bound to machine code. Every operation is built once a process.
+"""From an operation of the calculus to its handle, a kernel bound to machine code. Each is built once a process.
 
 Which kernel it is stands beside that kernel: each class of operations registers with :data:`bind`, and each kind of
 problem, of which Solve and Adjoint are operations, with :func:`solves`.
@@ -23,18 +23,18 @@ from implicitops.problems.base import Problem
 from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.doubt import restarted
 
-Solver = Callable[[Any], _operation.Operation]
+Solver = Callable[[Any], _operation.Handle]
 Registered = TypeVar("Registered", bound=Solver)
 
 #: What binds the operations that solve a problem, by kind of problem; see :func:`solves`.
 SOLVERS: dict[type[Problem], Solver] = {}
 
-_built: dict[str, _operation.Operation] = {}
+_built: dict[str, _operation.Handle] = {}
 _lock = threading.RLock()
 
 
 @singledispatch
-def bind(operation: Operation) -> _operation.Operation:
+def bind(operation: Operation) -> _operation.Handle:
     """New handle of an operation; a class of operations registers its own.
 
     Raises
@@ -64,7 +64,7 @@ def solves(*kinds: type[Problem]) -> Callable[[Registered], Registered]:
 
 @bind.register(Solve)
 @bind.register(Adjoint)
-def _bind_solver(operation: Solve | Adjoint) -> _operation.Operation:
+def _bind_solver(operation: Solve | Adjoint) -> _operation.Handle:
     for kind in type(operation.problem).__mro__:
         if kind in SOLVERS:
             return SOLVERS[kind](operation)
@@ -75,19 +75,16 @@ def _bind_solver(operation: Solve | Adjoint) -> _operation.Operation:
 
 
 @bind.register(Sensitivities)
-def _bind_sensitivities(operation: Sensitivities) -> _operation.Operation:
-    handle: _operation.Operation = kernel_of(
-        Solve(operation.problem, operation.order)
-    )  # its first outputs are the same
-    return handle
+def _bind_sensitivities(operation: Sensitivities) -> _operation.Handle:
+    return handle_of(Solve(operation.problem, operation.order))  # whose first outputs are the same
 
 
-def bound(operation: Operation, kernel: Any) -> _operation.Operation:
+def bound(operation: Operation, kernel: Any) -> _operation.Handle:
     """Handle of an operation with the shapes that the operation says; for kernels of one answer for each element."""
     is_solve = isinstance(operation, Solve)
     outputs = operation.kernel_output_shapes if isinstance(operation, Solve) else operation.output_shapes
     inputs = sizes(operation.input_shapes)
-    return _operation.Operation(kernel, inputs, sizes(outputs), _grain(operation), has_derivatives=is_solve)
+    return _operation.Handle(kernel, inputs, sizes(outputs), _grain(operation), has_derivatives=is_solve)
 
 
 def judge_of(kind: Any, problem: Any, order: int) -> Any:
@@ -102,11 +99,11 @@ def judge_of(kind: Any, problem: Any, order: int) -> Any:
     if order == 0:
         return None
     other, ends = restarted(problem)
-    return kind(ends, lambda: kernel_of(Solve(other, order, start_given=True)))
+    return kind(ends, lambda: handle_of(Solve(other, order, start_given=True)))
 
 
-def kernel_of(operation: Operation) -> _operation.Operation:
-    """Compiled kernel of an operation, from memory, from the disk cache, or new.
+def handle_of(operation: Operation) -> _operation.Handle:
+    """Handle of an operation's compiled kernel, from memory, from the disk cache, or new.
 
     Parameters
     ----------
@@ -114,23 +111,23 @@ def kernel_of(operation: Operation) -> _operation.Operation:
 
     Returns
     -------
-    implicitops.kernels._operation.Operation
+    implicitops.kernels._operation.Handle
 
     Raises
     ------
     UnsupportedExpressionError : an expression contains a function that has no machine code
     """
-    kernel = _built.get(operation.name)
-    if kernel is None:
+    handle = _built.get(operation.name)
+    if handle is None:
         with _lock:
-            kernel = _built.get(operation.name)
-            if kernel is None:
-                kernel = _built[operation.name] = _build_in_users_terms(operation)
-    return kernel
+            handle = _built.get(operation.name)
+            if handle is None:
+                handle = _built[operation.name] = _build_in_users_terms(operation)
+    return handle
 
 
-def _build_in_users_terms(operation: Operation) -> _operation.Operation:
-    """Kernel of an operation, or an error in the Symbols of the problem's statement."""
+def _build_in_users_terms(operation: Operation) -> _operation.Handle:
+    """New handle of an operation, or an error in the Symbols of the problem's statement."""
     try:
         return bind(operation)
     except UnsupportedExpressionError as error:
@@ -142,7 +139,7 @@ def _build_in_users_terms(operation: Operation) -> _operation.Operation:
 
 def register(operation: Operation) -> str:
     """Make an operation callable from C by name, and return the name."""
-    _operation.register(operation.name, kernel_of(operation))
+    _operation.register(operation.name, handle_of(operation))
     return operation.name
 
 

@@ -15,12 +15,12 @@ GRAIN = 100_000
 
 
 @bind.register(Einsum)
-def einsum_operation(operation: Einsum) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def einsum_handle(operation: Einsum) -> _operation.Handle:
+    """Handle of an operation."""
     tables = [_loops(operation, left, right) for left, right in operation.terms]
     kernel = _einsum.EinsumKernel(np.array(operation.terms), np.array(tables), math.prod(operation.output_shapes[0]))
     work = sum(math.prod(table[0]) for table in tables)
-    return _operation.Operation(
+    return _operation.Handle(
         kernel,
         list(map(math.prod, operation.input_shapes)),
         list(map(math.prod, operation.output_shapes)),

@@ -10,8 +10,8 @@ from implicitops.kernels.bundles import compiled
 
 
 @bind.register(Evaluate)
-def evaluate_operation(operation: Evaluate) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def evaluate_handle(operation: Evaluate) -> _operation.Handle:
+    """Handle of the operation."""
     kernel = _evaluate.EvaluateKernel(
         compiled(operation.name, operation.bundle),
         operation.solution_range,
@@ -24,6 +24,6 @@ def evaluate_operation(operation: Evaluate) -> _operation.Operation:
 
 
 @bind.register(StatusOf)
-def status_operation(operation: StatusOf) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def status_handle(operation: StatusOf) -> _operation.Handle:
+    """Handle of the operation."""
     return bound(operation, _status_of.StatusOfKernel())

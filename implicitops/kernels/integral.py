@@ -28,8 +28,8 @@ INNER_TOLERANCE = 0.1
 
 
 @solves(Integral)
-def integral_operation(operation: Solve[Integral]) -> Any:
-    """Kernel of an operation on an integral.
+def integral_handle(operation: Solve[Integral]) -> Any:
+    """Handle of an operation on an integral.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def integral_operation(operation: Solve[Integral]) -> Any:
 
     Returns
     -------
-    implicitops.kernels._operation.Operation
+    implicitops.kernels._operation.Handle
 
     Raises
     ------
@@ -48,7 +48,7 @@ def integral_operation(operation: Solve[Integral]) -> Any:
     outermost = integral_functions_of(problem).outermost
     kernel = _level_kernel(problem, outermost, order, f"{problem.equation_key}/level", watched)
     inputs, outputs = sizes(operation.input_shapes), sizes(operation.kernel_output_shapes)
-    return _operation.Operation(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
+    return _operation.Handle(kernel, inputs, outputs, 1 if outermost.inside else GRAIN, has_derivatives=FINITE)
 
 
 def _level_kernel(problem: Integral, level: Level, order: int, key: str, watched: tuple[Any, ...] = ()) -> Any:

@@ -14,8 +14,8 @@ GRAIN = 100_000
 
 @bind.register(Factorise)
 @bind.register(SecondOrderFactors)
-def factorise_operation(operation: Factorise | SecondOrderFactors) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def factorise_handle(operation: Factorise | SecondOrderFactors) -> _operation.Handle:
+    """Handle of the operation."""
     equations, key = operation.equations, operation.problem.equation_key
     order = 2 if isinstance(operation, SecondOrderFactors) else 1
     kernel = _linear_solve.FactoriseKernel(
@@ -35,8 +35,8 @@ def factorise_operation(operation: Factorise | SecondOrderFactors) -> _operation
 
 
 @bind.register(LinearSolve)
-def linear_solve_operation(operation: LinearSolve) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def linear_solve_handle(operation: LinearSolve) -> _operation.Handle:
+    """Handle of an operation."""
     equations = operation.equations
     kernel = _linear_solve.LinearSolveKernel(
         n=equations.n, bandwidths=equations.bandwidths, transposed=operation.transposed
@@ -46,8 +46,8 @@ def linear_solve_operation(operation: LinearSolve) -> _operation.Operation:
 
 @bind.register(Collect)
 @bind.register(Distribute)
-def columns_operation(operation: Collect | Distribute) -> _operation.Operation:
-    """Operation bound to its kernel."""
+def columns_handle(operation: Collect | Distribute) -> _operation.Handle:
+    """Handle of the operation."""
     kernel = (_collect.CollectKernel if isinstance(operation, Collect) else _collect.DistributeKernel)(operation.timed)
     grain = max(1, GRAIN // operation.rows[-1])
-    return _operation.Operation(kernel, sizes(operation.input_shapes), sizes(operation.output_shapes), grain)
+    return _operation.Handle(kernel, sizes(operation.input_shapes), sizes(operation.output_shapes), grain)

@@ -13,8 +13,8 @@ from implicitops.symbolic.minimum import MinimumFunctions
 
 
 @solves(Minimum)
-def minimum_operation(operation: Solve[Minimum]) -> _operation.Operation:
-    """Operation on a minimum, bound to its kernel."""
+def minimum_handle(operation: Solve[Minimum]) -> _operation.Handle:
+    """Handle of an operation on a minimum."""
     problem = operation.problem
     functions, key = MinimumFunctions(problem), problem.equation_key
     kernel = _minimum.MinimumKernel(

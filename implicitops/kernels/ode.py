@@ -27,8 +27,8 @@ GRAIN = 4
 
 
 @solves(ODE)
-def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
-    """Kernel of an operation on an ODE.
+def ode_handle(operation: Solve[ODE] | Adjoint) -> Any:
+    """Handle of an operation on an ODE.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
 
     Returns
     -------
-    implicitops.kernels._operation.Operation
+    implicitops.kernels._operation.Handle
 
     Raises
     ------
@@ -83,7 +83,7 @@ def ode_operation(operation: Solve[ODE] | Adjoint) -> Any:
     )
     outputs = operation.output_shapes if isinstance(operation, Adjoint) else operation.kernel_output_shapes
     inputs = sizes(operation.input_shapes)
-    return _operation.Operation(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=0 if adjoint else FINITE)
+    return _operation.Handle(kernel, inputs, sizes(outputs), GRAIN, has_derivatives=0 if adjoint else FINITE)
 
 
 def _map(bundles: MapBundles, key: str, order: int, by_parameters: int) -> Any:

@@ -65,7 +65,7 @@ def num_threads(n_threads: int) -> Iterator[None]:
 
 
 def run(
-    kernel: Any,
+    handle: Any,
     n: int,
     inputs: Sequence[np.ndarray],
     strides: Sequence[int],
@@ -78,7 +78,7 @@ def run(
 
     Parameters
     ----------
-    kernel : Operation of :func:`implicitops.kernels.kernel_of`
+    handle : of :func:`implicitops.kernels.handle_of`
     n : int, batch elements
     inputs : float64 arrays
     strides : doubles between batch elements of each input, 0 to repeat one element
@@ -92,17 +92,17 @@ def run(
     failed : int, how many elements failed
     stats : dict of a counter's name to an int64 ndarray (n,), empty unless asked for
     """
-    parts = 1 if n < 2 * kernel.grain else min(get_num_threads(), n // kernel.grain)
+    parts = 1 if n < 2 * handle.grain else min(get_num_threads(), n // handle.grain)
     edges = [n * k // parts for k in range(parts + 1)]
     counters = np.zeros((N_STATS, n), dtype=np.int64) if stats else None
 
     def run_part(k: int) -> int:
         begin, end = edges[k], edges[k + 1]
-        return int(kernel.run(end - begin, begin, inputs, strides, outputs, status, counters, marked))
+        return int(handle.run(end - begin, begin, inputs, strides, outputs, status, counters, marked))
 
     futures = [_executor().submit(run_part, k) for k in range(1, parts)]
     failed = run_part(0) + sum(future.result() for future in futures)
-    names = getattr(kernel.kernel, "stat_names", ())
+    names = getattr(handle.kernel, "stat_names", ())
     return failed, {} if counters is None else dict(zip(names, counters))
 
 

@@ -12,15 +12,15 @@ from implicitops.problems.root import Root
 
 
 @solves(Root)
-def root_operation(operation: Solve[Root]) -> _operation.Operation:
-    """Operation on a root, bound to its kernel."""
+def root_handle(operation: Solve[Root]) -> _operation.Handle:
+    """Handle of an operation on a root."""
     is_system = operation.problem.output_shape
     return bound(operation, root_system_kernel(operation, 0) if is_system else root_scalar_kernel(operation))
 
 
 @solves(FixedPoint)
-def fixed_point_operation(operation: Solve[FixedPoint]) -> _operation.Operation:
-    """Operation on a fixed point, bound to its kernel."""
+def fixed_point_handle(operation: Solve[FixedPoint]) -> _operation.Handle:
+    """Handle of an operation on a fixed point."""
     anderson = operation.problem.options.method == "anderson"
     is_system = operation.problem.output_shape or anderson
     kernel = root_system_kernel(operation, 2 if anderson else 1) if is_system else root_scalar_kernel(operation)

@@ -10,7 +10,7 @@ from implicitops import ArgumentError
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus import Solve
 from implicitops.calculus.sensitivities import Adjoint
-from implicitops.kernels import kernel_of
+from implicitops.kernels import handle_of
 
 TIMES = np.array([0.5, 1.0, 2.5])
 START = np.array([2.0, -1.0])
@@ -137,7 +137,7 @@ class TestErrors:
 
 class TestKernel:
     def test_sizes_are_resolved_once_for_each_length(self, decays):
-        kernel = kernel_of(Solve(decays.problem(), 1))
+        kernel = handle_of(Solve(decays.problem(), 1))
         assert kernel.is_free
         assert kernel.input_sizes == (1, 2, 1, -1)
         assert kernel.output_sizes == (-2, -10, 0, -2, -10, 0)
@@ -149,14 +149,14 @@ class TestKernel:
         assert kernel.with_length(0).output_sizes == (0, 0, 0, 0, 0, 0)
 
     def test_resolved_kernels_are_bounded(self, decays):
-        kernel = kernel_of(Solve(decays.problem()))
+        kernel = handle_of(Solve(decays.problem()))
         first = kernel.with_length(1)
         for length in range(200):
             assert kernel.with_length(length).output_sizes[0] == 2 * length
         assert kernel.with_length(1) is not first
 
     def test_without_a_length_it_does_not_run(self, decays):
-        kernel = kernel_of(Solve(decays.problem()))
+        kernel = handle_of(Solve(decays.problem()))
         with pytest.raises(ValueError, match="free axes"):
             kernel.run(1, 0, [], [], [], None, None)
         with pytest.raises(ValueError, match="their length must be 0 or more; got None"):

@@ -10,7 +10,7 @@ from toy_kind import LargerRoot
 
 import implicitops as iop
 from implicitops.calculus import Operation, Solve
-from implicitops.kernels import kernel_of
+from implicitops.kernels import handle_of
 from implicitops.problems.base import Problem
 from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
@@ -110,4 +110,4 @@ def test_a_kind_that_is_not_registered_says_where_to(ask, message):
 
 def test_an_operation_that_is_not_registered_says_where_to():
     with pytest.raises(TypeError, match=r"no kernel for Strange\..*build\.bind\.register"):
-        kernel_of(Strange())
+        handle_of(Strange())

@@ -205,10 +205,10 @@ class TestOperations:
         assert Adjoint(problem).output_shapes == ((), (2,), (), (FREE,))
 
     def test_one_kernel_serves_solve_and_sensitivities(self, decays):
-        from implicitops.kernels import kernel_of
+        from implicitops.kernels import handle_of
 
         problem = decays.problem()
-        assert kernel_of(Sensitivities(problem, 1)) is kernel_of(Solve(problem, 1))
+        assert handle_of(Sensitivities(problem, 1)) is handle_of(Solve(problem, 1))
 
     def test_names_differ(self, decays):
         problem = decays.problem()

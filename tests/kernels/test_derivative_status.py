@@ -8,7 +8,7 @@ import sympy as sp
 
 import implicitops as iop
 from implicitops.calculus import Solve
-from implicitops.kernels.build import kernel_of
+from implicitops.kernels.build import handle_of
 
 x, y, p, q = sp.symbols("x y p q")
 
@@ -78,4 +78,4 @@ def test_jacobian_of_existing_code_that_is_infinite_is_undefined():
 def test_kernel_is_told_when_an_array_is_missing():
     problem = iop.Root(x**3 - p, x, [p], bracket=(0, 1 + p))
     with pytest.raises(ValueError, match="1 inputs and 6 outputs"):
-        kernel_of(Solve(problem)).run(1, 0, [np.ones(1)], [0], [np.empty(1)], None, None)
+        handle_of(Solve(problem)).run(1, 0, [np.ones(1)], [0], [np.empty(1)], None, None)

@@ -14,7 +14,7 @@ import sympy as sp
 import implicitops as iop
 from implicitops import Root, Status
 from implicitops.calculus import Solve
-from implicitops.kernels import kernel_of
+from implicitops.kernels import handle_of
 
 x, p, q = sp.symbols("x p q")
 y = sp.Symbol("y", positive=True)
@@ -372,6 +372,6 @@ def test_inputs_may_be_views_with_steps_of_their_own():
     problem = Root(x**3 - p, x, [p], bracket=(0, 1 + p))
     table = np.arange(1.0, 41.0).reshape(20, 2)
     value = np.empty(20)
-    failed = kernel_of(Solve(problem)).run(20, 0, [table[:, 1]], [2], [value, *[None] * 5], None, None)
+    failed = handle_of(Solve(problem)).run(20, 0, [table[:, 1]], [2], [value, *[None] * 5], None, None)
     assert failed == 0
     np.testing.assert_allclose(value, np.cbrt(table[:, 1]), rtol=1e-14)

@@ -18,7 +18,7 @@ from implicitops.backends.tensorflow import (
 from implicitops.backends.tensorflow.bridge import Node, node_of
 from implicitops.calculus import Solve
 from implicitops.calculus.status_of import StatusOf
-from implicitops.kernels import kernel_of
+from implicitops.kernels import handle_of
 from implicitops.problems.base import Problem
 from implicitops.status import ArgumentError
 
@@ -57,7 +57,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     node: Node | None = problem.__dict__.get(name)
     if node is None:
         operation = Solve(problem, start_given=start_given)
-        kernel_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
+        handle_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
         node = problem.__dict__[name] = node_of(operation)
         shortcut = None if start_given else op.eager_call(node)
         if shortcut is not None:

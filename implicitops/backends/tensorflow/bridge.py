@@ -23,7 +23,7 @@ from implicitops.calculus.operation import FREE, Shape, content_name, resolved
 from implicitops.calculus.rules import is_propagated
 from implicitops.calculus.sensitivities import Sensitivities
 from implicitops.errors import DerivativeError
-from implicitops.kernels import _external, kernel_of, register
+from implicitops.kernels import _external, handle_of, register
 from implicitops.status import ArgumentError, ProblemError, SolveWarning
 
 #: Flags of an operation, as in csrc/tensorflow_call.h.
@@ -131,7 +131,7 @@ class Node:
     def has_sensitivities(self) -> bool:
         """Whether :attr:`sensitivities` can be computed; where not, whoever asks for a derivative is told why."""
         try:
-            return self.sensitivities is not None and kernel_of(self.sensitivities) is not None
+            return self.sensitivities is not None and handle_of(self.sensitivities) is not None
         except ProblemError:
             return False
 
@@ -185,11 +185,11 @@ def describe(name: str, pickled: bytes, n_wanted: int) -> tuple[str, bytes]:
     if isinstance(node.operation, Missing):
         raise DerivativeError(node.operation.message)
     computed = computing(node.operation, n_wanted)
-    kernel = kernel_of(computed)
+    handle = handle_of(computed)
     flags = FLAG_SOLVES * isinstance(computed, SOLVES)
-    flags += FLAG_NEEDS_PYTHON * isinstance(kernel.kernel, _external.ExternalKernel)
+    flags += FLAG_NEEDS_PYTHON * isinstance(handle.kernel, _external.ExternalKernel)
     shapes = (*node.input_shapes, *node.output_shapes)
-    counts = (len(node.input_shapes), len(node.output_shapes), flags, 2 * kernel.grain)
+    counts = (len(node.input_shapes), len(node.output_shapes), flags, 2 * handle.grain)
     numbers = [*counts, *map(len, shapes), *(n for shape in shapes for n in shape)]
     return register(computed), np.array(numbers, dtype=np.int64).tobytes()
 
@@ -222,7 +222,7 @@ def run_on_threads(
     operation = recall(name).operation
     targets = [_array(view) if view.nbytes else None for view in outputs]
     sources = [_array(view) for view in inputs]
-    return run_marked(operation, kernel_of(operation).with_length(length), n, sources, strides, targets)
+    return run_marked(operation, handle_of(operation).with_length(length), n, sources, strides, targets)
 
 
 def report_failures(

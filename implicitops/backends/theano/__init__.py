@@ -12,7 +12,7 @@ from implicitops.backends.theano import rewrites  # noqa: F401  registers them
 from implicitops.backends.theano.op import SymbolicOperation, without_demanding_test_values
 from implicitops.calculus import Solve
 from implicitops.calculus.status_of import StatusOf
-from implicitops.kernels import kernel_of
+from implicitops.kernels import handle_of
 from implicitops.problems.base import Problem
 
 
@@ -42,7 +42,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
     UnsupportedExpressionError : an expression contains a function that has no machine code
     """
     operation = Solve(problem, start_given=start_given)
-    kernel_of(operation)  # whatever cannot be compiled is said here, not when a function is made
+    handle_of(operation)  # whatever cannot be compiled is said here, not when a function is made
     with without_demanding_test_values():
         value = SymbolicOperation(operation)(*arguments)
         if not status:

@@ -22,7 +22,7 @@ from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, free_position, resolved
 from implicitops.errors import DerivativeError
 from implicitops.external.handle import needs_python
-from implicitops.kernels import kernel_of, register
+from implicitops.kernels import handle_of, register
 from implicitops.real_arrays import real_array
 from implicitops.status import ArgumentError
 
@@ -124,7 +124,7 @@ class SymbolicOperation(COp):
 
     def prepare_node(self, node: Any, storage_map: Any, compute_map: Any, impl: Any) -> None:
         """Compile the operation's kernel in this process, also where the graph came from another one."""
-        kernel_of(self.operation)
+        handle_of(self.operation)
 
     def perform(self, node: Any, inputs: Sequence[Any], output_storage: Any, params: Any = None) -> None:
         """Compute the outputs through the NumPy face; failed solves are NaN."""
@@ -166,8 +166,8 @@ class SymbolicOperation(COp):
         self, n: int, inputs: Sequence[np.ndarray], strides: Sequence[int], outputs: Sequence[np.ndarray]
     ) -> int:
         """Run a large batch for C code, and return how many elements failed."""
-        kernel = kernel_of(self.operation).with_length(free_length(inputs, self.operation.input_shapes))
-        return run_marked(self.operation, kernel, n, inputs, strides, outputs)
+        handle = handle_of(self.operation).with_length(free_length(inputs, self.operation.input_shapes))
+        return run_marked(self.operation, handle, n, inputs, strides, outputs)
 
     def report_failures(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """Count the NaNs of a solve; called from C code too."""
@@ -184,7 +184,7 @@ class SymbolicOperation(COp):
         """Register the operation in this process; name, whether it solves, what batch threads pay for, node shapes."""
         operation = self.operation
         shapes = c_code.layout(broadcastable, operation.input_shapes, operation.output_shapes)
-        return register(operation), isinstance(operation, SOLVES), 2 * kernel_of(operation).grain, shapes
+        return register(operation), isinstance(operation, SOLVES), 2 * handle_of(operation).grain, shapes
 
     def c_headers(self, **kwargs: Any) -> list[str]:
         """What all nodes share."""
