@@ -68,6 +68,7 @@ class _Signature:
     input_shapes: tuple[Shape, ...]
     input_names: tuple[str, ...]
     output_shapes: tuple[Shape, ...]
+    estimates_on_demand: bool
 
 
 def _signature(problem: Problem, derivatives: int, start_given: bool) -> _Signature:
@@ -76,7 +77,8 @@ def _signature(problem: Problem, derivatives: int, start_given: bool) -> _Signat
     if found is None:
         operation = Solve(problem, derivatives, start_given)
         shapes, names = operation.input_shapes, operation.input_names
-        found = _Signature(handle_of(operation), shapes, names, operation.kernel_output_shapes)
+        on_demand = rules_of(problem).estimates_on_demand
+        found = _Signature(handle_of(operation), shapes, names, operation.kernel_output_shapes, on_demand)
         known[derivatives, start_given] = found
     return found
 
@@ -103,7 +105,7 @@ def solve(
     handle = signature.handle.with_length(length)
     answer = [value, jacobian, hessian]
     errors = [np.empty(batch + shape) if shape != (0,) else None for shape in shapes[3:]]
-    on_demand = rules_of(problem).estimates_on_demand
+    on_demand = signature.estimates_on_demand
     outputs = [*answer, *([None] * 3 if on_demand else errors)]
     failed, stats = run(handle, n, inputs, strides, outputs, status, stats=True)
     # Copies: whoever gave the inputs may have changed them when the estimates are looked at.
