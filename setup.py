@@ -35,7 +35,7 @@ COMPILE_ARGS = [
     "-fno-trapping-math",
     # "#pragma omp simd" vectorises a loop. No OpenMP runtime: PyMC3 forks.
     "-fopenmp-simd",
-    # As many loops are vectorised with it as without it, but batches of scalar roots take 15 % longer without it (GCC 12).
+    # As many loops are vectorised with it as without, but batches of scalar roots take 15 % longer without it (GCC 12).
     "-fno-thread-jumps",
     # No loop but those: on the short loops of small systems vectors cost more than they save.
     "-fno-tree-vectorize",

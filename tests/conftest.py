@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from decay import decays
+from decay import decays  # noqa: F401  a fixture
 
 
 @pytest.fixture
-def decays(monkeypatch):
-    """``problem(**options)``, ``rows(order, a, (b1, b2), t0, times)`` and ``calls``, (operation, batch) of each run."""
-    calls = []
-
-    def operation_of(operation):
-        adjoint = isinstance(operation, Adjoint)
-        outputs = operation.output_shapes if adjoint else operation.kernel_output_shapes
-        kernel = _external.External(_Evaluator(operation, calls))
-        sizes = [[math.prod(shape) for shape in shapes] for shapes in (operation.input_shapes, outputs)]
-        return _operation.Handle(kernel, *sizes, 2)
-
-    monkeypatch.setitem(build.SOLVERS, Decay, operation_of)
-    monkeypatch.setattr(build, "_built", {})
-    # Kernels are registered under their names once a process, and would count the calls of another test.
-    monkeypatch.setattr(Decay, "key", property(lambda self: f"{iop.ODE.key.fget(self)}{id(calls)}"))
-    return SimpleNamespace(problem=decay, rows=rows, calls=calls)
+def rng():
+    """Random numbers that no other test draws from, so that the order of the tests does not matter."""
+    return np.random.default_rng(1)
