@@ -10,18 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.errors import ArgumentError, ImplicitopsError, ProblemError, SolveError, SolveWarning
 from implicitops.tables import html_table
 
-__all__ = [
-    "ArgumentError",
-    "ImplicitopsError",
-    "ProblemError",
-    "Solution",
-    "SolveError",
-    "SolveWarning",
-    "Status",
-]
+__all__ = ["Estimates", "Solution", "Status"]
 
 
 class Status(enum.Enum):

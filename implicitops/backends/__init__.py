@@ -10,9 +10,9 @@ from typing import Any
 
 from implicitops import external  # noqa: F401  registers how existing code is run
 from implicitops.backends import numpy as numpy_backend
+from implicitops.errors import ArgumentError
 from implicitops.problems.base import Faces, Problem, give_faces
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError
 
 #: Frameworks by the name of the module that a user imports; each has an adapter of the same name here.
 FRAMEWORKS = ("theano", "tensorflow")

@@ -20,9 +20,10 @@ from implicitops.calculus.operation import Shape
 from implicitops.calculus.rules import is_propagated
 from implicitops.calculus.sensitivities import Adjoint
 from implicitops.calculus.status_of import MARK, MARKED_STATUS
+from implicitops.errors import SolveWarning
 from implicitops.problems.base import Problem
 from implicitops.problems.reasons import reason
-from implicitops.status import SolveWarning, Status
+from implicitops.status import Status
 
 #: How many failures of a problem are kept with their parameters.
 KEPT = 3

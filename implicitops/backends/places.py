@@ -78,12 +78,10 @@ def _before_start(problem: ODE, values: Sequence[Any]) -> str:
 
 def _states_at(problem: ODE, values: Sequence[Any], time: float) -> str:
     """The states at the end of the last step, from a solve that ends there."""
-    from implicitops.backends.numpy import solve
-
     if len(problem.states) > _MOST_STATES:
         return ""
     parameters = values[: len(problem.params)]
-    solution = solve(problem.replaced(outputs=None), [*parameters, np.array([time])], throw=False)
+    solution = problem.replaced(outputs=None).solve(*parameters, times=np.array([time]), throw=False)
     if not solution.converged:
         return ""
     listing = ", ".join(f"{state} = {value:.6g}" for state, value in zip(problem.states, solution.value[0]))

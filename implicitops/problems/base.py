@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import sympy as sp
 
+from implicitops.errors import ArgumentError, ProblemError
 from implicitops.problems.validation import did_you_mean, require_distinct, require_symbol
-from implicitops.status import ArgumentError, ProblemError, Solution
+from implicitops.status import Solution
 from implicitops.tables import latex_rows
 
 Value = TypeVar("Value")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import LowLevelCallable
 
-from implicitops.status import ProblemError
+from implicitops.errors import ProblemError
 
 #: The form of C function that takes any inputs and returns any output: one set of inputs, contiguous.
 BLOCK = "void (const double *, double *, void *)"

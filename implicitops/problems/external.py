@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import sympy as sp
 
+from implicitops.errors import ProblemError
 from implicitops.problems.base import Options, Parameter, Problem
 from implicitops.problems.callables import CFunction, as_code, identity_of, token_of
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ProblemError
 
 DIFFERENCES = ("central", "richardson")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.errors import ProblemError
 from implicitops.problems.base import Options, Parameter, as_parameters
 from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.problems.validation import (
@@ -16,7 +17,6 @@ from implicitops.problems.validation import (
     as_unknowns,
     require_well_posed,
 )
-from implicitops.status import ProblemError
 
 METHODS = ("auto", "newton", "anderson")
 

@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
+from implicitops.errors import ProblemError
 from implicitops.problems.base import Options, Parameter, Problem, as_parameters
 from implicitops.problems.validation import (
     abbreviated,
@@ -17,7 +18,6 @@ from implicitops.problems.validation import (
     require_known_symbols,
     require_symbol,
 )
-from implicitops.status import ProblemError
 
 METHODS = ("auto", "gauss_kronrod", "double_exponential")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.errors import ProblemError
 from implicitops.problems.base import Options, Parameter, as_parameters
 from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.problems.validation import (
@@ -20,7 +21,6 @@ from implicitops.problems.validation import (
     domain_of,
     require_well_posed,
 )
-from implicitops.status import ProblemError
 
 METHODS = ("auto", "newton")
 

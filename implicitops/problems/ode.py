@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from implicitops.errors import ArgumentError, ProblemError
 from implicitops.problems._ode_methods import ORDERS
 from implicitops.problems.base import FREE, Options, Parameter, Problem, as_parameters
 from implicitops.problems.ode_parts import (
@@ -24,7 +25,6 @@ from implicitops.problems.ode_parts import (
 )
 from implicitops.problems.ode_scope import Scope
 from implicitops.problems.validation import abbreviated, as_times, did_you_mean
-from implicitops.status import ArgumentError, ProblemError
 
 METHODS = tuple(ORDERS)
 SENSITIVITIES = ("auto", "forward", "adjoint")

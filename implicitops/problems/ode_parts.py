@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from implicitops.errors import ProblemError
 from implicitops.problems.ode_scope import Scope, as_event_time
 from implicitops.problems.validation import abbreviated
-from implicitops.status import ProblemError
 
 
 @dataclass(frozen=True)

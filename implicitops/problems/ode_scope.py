@@ -10,6 +10,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFunction
 
+from implicitops.errors import ProblemError
 from implicitops.problems.base import Parameter
 from implicitops.problems.validation import (
     as_expression,
@@ -18,7 +19,6 @@ from implicitops.problems.validation import (
     require_known_symbols,
     require_symbol,
 )
-from implicitops.status import ProblemError
 
 
 class Scope(NamedTuple):

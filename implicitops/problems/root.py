@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy as sp
 
+from implicitops.errors import ArgumentError, ProblemError
 from implicitops.problems.base import Options, Parameter, as_parameters
 from implicitops.problems.unknowns import ProblemWithUnknowns
 from implicitops.problems.validation import (
@@ -19,7 +20,6 @@ from implicitops.problems.validation import (
     as_unknowns,
     require_well_posed,
 )
-from implicitops.status import ArgumentError, ProblemError
 
 METHODS = ("auto", "newton")
 

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import sympy as sp
 
+from implicitops.errors import ArgumentError
 from implicitops.problems.base import Problem
 from implicitops.problems.validation import domain_of
-from implicitops.status import ArgumentError
 
 
 class ProblemWithUnknowns(Problem):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from implicitops.errors import ProblemError
 from implicitops.real_arrays import is_missing_somewhere
-from implicitops.status import ProblemError
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -6,9 +6,8 @@ import os
 from importlib.util import find_spec
 
 from implicitops.backends import SAMPLERS
-from implicitops.errors import BackendError
+from implicitops.errors import ArgumentError, BackendError
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError
 
 #: Environment variable that names the backend where no argument does.
 VARIABLE = "PYMC_SYMB_BACKEND"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.errors import ModelChangedError
+from implicitops.errors import ArgumentError, ModelChangedError
 from implicitops.sampling.choice_of_backend import chosen_backend
 from implicitops.sampling.free_variables import (
     FreeVariables,
@@ -17,7 +17,6 @@ from implicitops.sampling.free_variables import (
     free_variables_of,
     model_in_context,
 )
-from implicitops.status import ArgumentError
 
 
 class LogDensity:

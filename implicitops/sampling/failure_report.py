@@ -10,7 +10,7 @@ from typing import Any
 
 from implicitops.backends import failure_journal
 from implicitops.backends.failures import Failures, add_failures, failures
-from implicitops.status import SolveWarning
+from implicitops.errors import SolveWarning
 from implicitops.tables import html_table
 
 

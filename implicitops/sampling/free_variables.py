@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.status import ArgumentError
+from implicitops.errors import ArgumentError
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.errors import InitialEnergyError
+from implicitops.errors import ArgumentError, InitialEnergyError
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError
 
 #: How often a chain's jitter is drawn again before its start is an error; PyMC3 does the same.
 RETRIES = 10

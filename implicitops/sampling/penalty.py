@@ -10,8 +10,8 @@ import theano
 import theano.tensor as tt
 from theano.compile.ops import ViewOp
 
+from implicitops.errors import ArgumentError
 from implicitops.problems.base import Problem
-from implicitops.status import ArgumentError
 
 
 class GradientWithoutNaN(ViewOp):

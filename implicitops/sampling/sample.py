@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from implicitops.errors import SolveWarning
 from implicitops.sampling.choice_of_backend import chosen_backend
 from implicitops.sampling.failure_report import failure_report
 from implicitops.sampling.free_variables import free_variables_of, model_in_context
 from implicitops.sampling.settings import Settings
-from implicitops.status import SolveWarning
 
 if TYPE_CHECKING:
     import arviz as az

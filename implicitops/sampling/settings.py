@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from implicitops.errors import ArgumentError
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError
 
 #: Names of the step methods.
 STEPS = ("nuts", "hmc", "metropolis")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from implicitops.backends.failures import stage
+from implicitops.errors import ArgumentError
 from implicitops.kernels.parallel import get_num_threads, num_threads
 from implicitops.sampling.chain_groups import ChainGroup, Found, advance_all, group_sizes, joined
 from implicitops.sampling.compiled_model import CompiledModel
@@ -17,7 +18,6 @@ from implicitops.sampling.initial_points import initial_points
 from implicitops.sampling.progress import Progress
 from implicitops.sampling.settings import Sampled, Settings
 from implicitops.sampling.tuning import HamiltonianTuning, MetropolisTuning, Tuning
-from implicitops.status import ArgumentError
 
 
 def check_continuous(model: Any) -> None:

@@ -13,10 +13,10 @@ import pymc3 as pm
 from pymc3.step_methods.hmc import quadpotential
 
 from implicitops.backends.failures import set_stage, stage
+from implicitops.errors import ArgumentError
 from implicitops.sampling.free_variables import discrete_names
 from implicitops.sampling.initial_points import Point, initial_points
 from implicitops.sampling.settings import Settings
-from implicitops.status import ArgumentError
 
 
 class _CountsByStage:

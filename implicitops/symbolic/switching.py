@@ -15,9 +15,8 @@ from functools import lru_cache
 
 import sympy as sp
 
-from implicitops.errors import DifferentiabilityError
+from implicitops.errors import DifferentiabilityError, ProblemError
 from implicitops.problems.ode import ODE
-from implicitops.status import ProblemError
 from implicitops.symbolic.canonical_symbols import CanonicalSymbols
 from implicitops.symbolic.cases import CUTS, JUMPS, KINKS, STEPS
 from implicitops.symbolic.continuity import Continuity

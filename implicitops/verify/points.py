@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from implicitops.backends.numpy import as_batch, free_length
+from implicitops.backends.batches import as_batch, free_length
 from implicitops.calculus.operation import resolved
+from implicitops.errors import ArgumentError
 from implicitops.problems.base import Problem
-from implicitops.status import ArgumentError
 
 
 def problem_arguments(problem: Problem, at: Any) -> tuple[np.ndarray, ...]:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from implicitops.errors import GradientMismatchError
-from implicitops.status import SolveError
+from implicitops.errors import GradientMismatchError, SolveError
 from implicitops.tables import html_table
 
 __all__ = ["Check", "GradientMismatchError", "Report"]

@@ -12,11 +12,10 @@ import numpy as np
 from implicitops.backends import BACKENDS
 from implicitops.backends.failures import unrecorded
 from implicitops.calculus.rules import is_propagated
-from implicitops.errors import KinkError, NoReferenceError, NotAvailableError
+from implicitops.errors import ArgumentError, KinkError, NoReferenceError, NotAvailableError
 from implicitops.problems.base import Problem
 from implicitops.problems.reasons import reason as why
 from implicitops.problems.validation import did_you_mean
-from implicitops.status import ArgumentError
 from implicitops.verify import (
     checks_derivatives,
     checks_integral,  # noqa: F401  registers its checks

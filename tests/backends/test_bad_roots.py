@@ -91,10 +91,10 @@ ROUTES = ["eager", "graph", "custom call", "custom call for each element", "Pyth
 @pytest.mark.parametrize("route", ROUTES)
 def test_tensorflow(route, monkeypatch):
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
-    from implicitops.backends.tensorflow import op, python
+    from implicitops.backends.tensorflow import python, routes
 
     if route.startswith("Python"):
-        monkeypatch.setattr(op, "_maker", lambda: python.make)
+        monkeypatch.setattr(routes, "_maker", lambda: python.make)
     # The loop around the custom call, which takes long to compile, does not look at the problem.
     table = [*BAD[::3], GOOD] if route.endswith("each element") else TABLE
     vectors = [tf.constant([value], tf.float64) for _, value, _ in table]

@@ -192,7 +192,7 @@ def test_status_of_large_batches_that_run_on_threads(tf, way):
 
 
 def test_status_of_a_nan_that_somebody_else_made_is_undefined(tf, way):
-    from implicitops.backends.tensorflow.op import call
+    from implicitops.backends.tensorflow.routes import call
     from implicitops.calculus.status_of import StatusOf
 
     (code,) = way(lambda v: call(StatusOf(()), v))(tf.constant([1.0, np.nan], tf.float64))

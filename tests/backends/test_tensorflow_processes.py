@@ -21,6 +21,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow")
 import tensorflow as tf
 
 from implicitops.backends.tensorflow import op as tensorflow_op
+from implicitops.backends.tensorflow import routes
 from implicitops.backends.tensorflow import xla as tensorflow_xla
 
 x, p, k = sp.symbols("x p k")
@@ -133,7 +134,7 @@ CASES = conformance.closed_forms()
 @pytest.fixture
 def no_op(monkeypatch, tmp_path):
     """TensorFlow as it is where implicitops was built without a C compiler."""
-    caches = (tensorflow_op.library, tensorflow_op._maker, tensorflow_xla.registered)
+    caches = (tensorflow_op.library, routes._maker, tensorflow_xla.registered)
     monkeypatch.setattr(tensorflow_op, "_LIBRARY", tmp_path / "nothing")
     for cache in caches:
         cache.cache_clear()

@@ -10,8 +10,7 @@ from implicitops.calculus import Solve
 from implicitops.calculus.collect import Collect, Distribute
 from implicitops.calculus.operation import FREE
 from implicitops.calculus.sensitivities import Adjoint, Sensitivities, contraction, derivative_shapes
-from implicitops.errors import DerivativeError
-from implicitops.status import ProblemError
+from implicitops.errors import DerivativeError, ProblemError
 from implicitops.verify.differentiation.numpy import after_solving, pull, push
 
 TIMES = np.array([0.5, 1.0, 2.5, 0.7])

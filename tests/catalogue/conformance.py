@@ -18,9 +18,9 @@ import numpy as np
 import sympy as sp
 
 from implicitops.calculus.operation import resolved
+from implicitops.errors import SolveWarning
 from implicitops.problems import ODE, External, FixedPoint, Integral, Minimum, Root
 from implicitops.problems.base import FREE, Problem
-from implicitops.status import SolveWarning
 from implicitops.verify.differentiation import Differentiable
 
 Backend = Callable[[Callable[..., Any], Sequence[np.ndarray]], Differentiable]

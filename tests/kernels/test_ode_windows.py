@@ -9,8 +9,8 @@ import sympy as sp
 import implicitops as iop
 from implicitops.backends.numpy import evaluate
 from implicitops.calculus.sensitivities import Adjoint
+from implicitops.errors import DifferentiabilityError
 from implicitops.symbolic.surfaces import MOST_SURFACES, surfaces_of
-from implicitops.symbolic.switching import DifferentiabilityError
 
 x, y, v, t, h, k = sp.symbols("x y v t h k")
 METHODS = ("auto", "tsit5", "dop853", "rodas5p")

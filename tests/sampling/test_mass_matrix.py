@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sampling_backends import BACKENDS, needs_tensorflow
 
+from implicitops.errors import ArgumentError
 from implicitops.sampling import sample
 from implicitops.sampling.warmup import posterior_covariance, posterior_variance, windows
-from implicitops.status import ArgumentError
 
 pm = pytest.importorskip("pymc3", reason="needs Theano-PyMC and PyMC3")
 import arviz as az  # noqa: E402

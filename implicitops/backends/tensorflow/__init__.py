@@ -1,4 +1,4 @@
-"""The TensorFlow face: tensors in, a tensor out. The op is in op.py, its rules in rules.py."""
+"""The TensorFlow face: tensors in, a tensor out. Nodes are made in routes.py, derivatives in rules.py."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from implicitops.backends.numpy import as_float64
+from implicitops.backends.batches import as_float64
 from implicitops.backends.tensorflow import (
     op,
+    routes,
     rules,  # noqa: F401  registers them
     xla,
 )
 from implicitops.backends.tensorflow.bridge import Node, node_of
 from implicitops.calculus import Solve
 from implicitops.calculus.status_of import StatusOf
+from implicitops.errors import ArgumentError
 from implicitops.kernels import handle_of
 from implicitops.problems.base import Problem
-from implicitops.status import ArgumentError
 
 # Graphs that were saved find the op and its custom call once this module is imported.
 op.library()
@@ -59,7 +60,7 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
         operation = Solve(problem, start_given=start_given)
         handle_of(operation)  # whatever cannot be compiled is said here, not when a graph runs
         node = problem.__dict__[name] = node_of(operation)
-        shortcut = None if start_given else op.eager_call(node)
+        shortcut = None if start_given else routes.eager_call(node)
         if shortcut is not None:
             problem.__dict__.setdefault("_shortcuts", {})[op.EAGER] = shortcut
     if not all(map(_is_ready, arguments)):
@@ -67,10 +68,10 @@ def apply(problem: Problem, arguments: Sequence[Any], *, status: bool = False, s
             return _keras_layer(problem, arguments, status, start_given)
         named = zip(arguments, node.input_shapes, node.input_names)
         arguments = [_as_tensor(a, shape, name) for a, shape, name in named]
-    value = op.apply(node, arguments)[0]
+    value = routes.apply(node, arguments)[0]
     if not status:
         return value
-    (code,) = op.apply(_status_node(problem.output_shape), [value])
+    (code,) = routes.apply(_status_node(problem.output_shape), [value])
     return value, tf.raw_ops.Cast(x=code, DstT=tf.int32)
 
 

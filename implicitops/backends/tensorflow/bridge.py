@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from implicitops.backends import failures
+from implicitops.backends.batches import batch_rule, core_rule, fits, length_rule
 from implicitops.backends.marked_nan import SOLVES, run_marked
-from implicitops.backends.numpy import batch_rule, core_rule, fits, length_rule
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import FREE, Shape, content_name, resolved
 from implicitops.calculus.rules import is_propagated
 from implicitops.calculus.sensitivities import Sensitivities
-from implicitops.errors import DerivativeError
+from implicitops.errors import ArgumentError, DerivativeError, ProblemError, SolveWarning
 from implicitops.kernels import _external, handle_of, register
-from implicitops.status import ArgumentError, ProblemError, SolveWarning
 
 #: Flags of an operation, as in csrc/tensorflow_call.h.
 FLAG_SOLVES, FLAG_NEEDS_PYTHON = 1, 2

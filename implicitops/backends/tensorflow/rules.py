@@ -15,7 +15,8 @@ from tensorflow.core.framework import attr_value_pb2
 
 from implicitops.backends.tensorflow import anchor, xla
 from implicitops.backends.tensorflow.bridge import NAME_ATTRIBUTE, Missing, Node, node_of, recall
-from implicitops.backends.tensorflow.op import OP, apply, for_xla, make
+from implicitops.backends.tensorflow.op import OP
+from implicitops.backends.tensorflow.routes import apply, for_xla, make
 from implicitops.calculus import Operation, Program, Solve
 from implicitops.calculus.operation import Shape
 from implicitops.calculus.sensitivities import Sensitivities

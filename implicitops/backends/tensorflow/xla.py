@@ -23,7 +23,7 @@ from implicitops.backends.tensorflow.anchor import anchored, captured, off_tape,
 from implicitops.backends.tensorflow.bridge import NAME_ATTRIBUTE, Node, batch_shape, known_length, recall
 from implicitops.backends.tensorflow.op import library, set_shapes, shape_of
 from implicitops.calculus.operation import FREE, Shape, resolved
-from implicitops.status import ArgumentError
+from implicitops.errors import ArgumentError
 
 #: Name under which XLA finds our function, and name under which tapes find its derivative.
 TARGET = "implicitops_call_v1"
@@ -77,7 +77,7 @@ def is_for_cpu() -> bool:
 
 
 def make(node: Node, inputs: Sequence[Any], known: Sequence[Any], n_wanted: int) -> list[Any]:
-    """One node; see :func:`implicitops.backends.tensorflow.op.make`.
+    """One node; see :func:`implicitops.backends.tensorflow.routes.make`.
 
     Raises
     ------

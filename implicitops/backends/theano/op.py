@@ -15,16 +15,16 @@ from theano.graph.op import COp
 from theano.graph.type import generic
 
 from implicitops.backends import failures
+from implicitops.backends.batches import as_float64, batch_rule, core_rule, fits, free_length
 from implicitops.backends.marked_nan import SOLVES, run_marked
-from implicitops.backends.numpy import as_float64, batch_rule, core_rule, evaluate, fits, free_length
+from implicitops.backends.numpy import evaluate
 from implicitops.backends.theano import c_code
 from implicitops.calculus import Operation, Solve
 from implicitops.calculus.operation import FREE, Shape, free_position, resolved
-from implicitops.errors import DerivativeError
+from implicitops.errors import ArgumentError, DerivativeError
 from implicitops.external.handle import needs_python
 from implicitops.kernels import handle_of, register
 from implicitops.real_arrays import real_array
-from implicitops.status import ArgumentError
 
 
 class SymbolicOperation(COp):

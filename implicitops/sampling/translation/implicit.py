@@ -9,7 +9,7 @@ from theano.compile.builders import OpFromGraph
 from theano.scan.op import Scan
 
 from implicitops.backends.tensorflow.bridge import node_of
-from implicitops.backends.tensorflow.op import apply
+from implicitops.backends.tensorflow.routes import apply
 from implicitops.backends.theano.op import SymbolicOperation
 from implicitops.problems.base import Problem
 from implicitops.sampling.translation.dispatch import register, sorted_nodes

@@ -11,7 +11,7 @@ from pymc3 import math as pymc3_math
 from pymc3.distributions.multivariate import PosDefMatrix
 from theano.tensor import extra_ops, nlinalg, slinalg
 
-from implicitops.backends.tensorflow.op import is_for_xla
+from implicitops.backends.tensorflow.routes import is_for_xla
 from implicitops.errors import TranslationError
 from implicitops.sampling.translation.dispatch import cast, register
 from implicitops.sampling.translation.shapes import lengths
