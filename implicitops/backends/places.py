@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from implicitops.codegen.python_functions import in_scipy
 from implicitops.problems.base import Problem
 from implicitops.problems.integral import Integral
 from implicitops.problems.ode import ODE
@@ -103,7 +104,7 @@ def _of_integral(problem: Integral, status: Status, values: Sequence[Any], count
     if not (np.isfinite(low) and np.isfinite(high)):
         return ""
     for integrand in problem.integrands:
-        function = sp.lambdify(variable, integrand.subs(point), modules=["scipy", "numpy"])
+        function = in_scipy(variable, integrand.subs(point))
         with np.errstate(all="ignore"):
             nodes = np.linspace(low, high, _POINTS)[1:-1]
             found = np.broadcast_to(function(nodes), nodes.shape)

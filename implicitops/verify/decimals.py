@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from implicitops.codegen.functions import MPMATH
+from implicitops.codegen.python_functions import in_numbers
 
 #: These powers print as square roots.
 _HALVES = (sp.Rational(1, 2), sp.Rational(-1, 2))
@@ -67,7 +68,7 @@ def compiled(arguments: Sequence[sp.Symbol], expressions: Sequence[sp.Expr]) -> 
     constants = sorted((a for a in atoms if not a.is_Integer and a not in _HALVES), key=sp.default_sort_key)
     names = {c: sp.Dummy(f"constant_{k}") for k, c in enumerate(constants)}
     replaced = [e.replace(_is_half_power, _as_half_power).xreplace(names) for e in expressions]
-    function = sp.lambdify([*arguments, *names.values()], replaced, [_functions(), "mpmath"], cse=True)
+    function = in_numbers([*arguments, *names.values()], replaced, _functions())
     values = [_constant(c) for c in constants]
     if any(e.has(sp.Piecewise, sp.Max, sp.Min) for e in expressions):
         function = _one_by_one(function)

@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 from sympy.core.relational import Relational
 
+from implicitops.codegen.python_functions import in_scipy
 from implicitops.errors import NoReferenceError
 from implicitops.problems.ode import ODE
 from implicitops.verify import decimals
@@ -192,7 +193,7 @@ class Path:
     def _compiled(self, arguments: Sequence[sp.Symbol], expressions: Sequence[sp.Expr]) -> Callable[..., np.ndarray]:
         if self.precise:
             return decimals.compiled(arguments, expressions)
-        function = sp.lambdify(arguments, list(expressions), ["scipy", "numpy"], cse=True)
+        function = in_scipy(arguments, list(expressions))
 
         def broadcast(*given: Any) -> np.ndarray:
             shape = np.broadcast_shapes(*(np.shape(g) for g in given))

@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 
 from implicitops.codegen import differentiate
-from implicitops.codegen.functions import MPMATH
+from implicitops.codegen.python_functions import in_mpmath
 from implicitops.errors import NoReferenceError
 from implicitops.problems.base import Problem
 from implicitops.problems.root import Root
@@ -91,7 +91,7 @@ class RootReference:
         named = (problem.unknown, *problem.parameter_symbols)
         self.symbols = tuple(sp.Dummy(s.name, real=True, positive=s.is_positive) for s in named)
         self.residual = problem.residuals[0].xreplace(dict(zip(named, self.symbols)))
-        self._evaluate = sp.lambdify(self.symbols, self.residual, MPMATH)
+        self._evaluate = in_mpmath(self.symbols, self.residual)
 
     def at(self, parameters: Sequence[float], near: float, order: int = 1) -> ReferencePoint:
         """Reference at one parameter set, for the root next to a solution in double precision.

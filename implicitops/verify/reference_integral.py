@@ -16,7 +16,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from implicitops.codegen.functions import MPMATH
+from implicitops.codegen.python_functions import in_mpmath
 from implicitops.errors import NoReferenceError
 from implicitops.problems.integral import Integral
 from implicitops.verify.differences import digits_for, precise_derivatives
@@ -76,7 +76,7 @@ class IntegralReference:
         finite = [limit for limit in self.limits if not limit.is_infinite] or [sp.S.Zero]
         stated = [point.xreplace(names) for point in problem.breakpoints]
         self.points = list(dict.fromkeys([*finite, *stated, *_found_points(self.integrands, x)]))
-        self._point_values = sp.lambdify(self.symbols[1:], self.points, MPMATH)
+        self._point_values = in_mpmath(self.symbols[1:], self.points)
         self._at_distance: Callable[[int], Any] = cache(self._make_at_distance)
 
     def at(self, variables: Sequence[float], near: Any = None, order: int = 1) -> ReferencePoint:
@@ -126,7 +126,7 @@ class IntegralReference:
         """Integrands as functions of the distance to a point and the parameters."""
         distance = sp.Dummy("distance", real=True)
         moved = [e.xreplace({self.symbols[0]: self.points[position] + distance}) for e in self.integrands]
-        return sp.lambdify((distance, *self.symbols[1:]), moved, [_GUARDED, *MPMATH])
+        return in_mpmath((distance, *self.symbols[1:]), moved, _GUARDED)
 
     def _term(self, stretch: tuple[int | None, int | None, int], t: Any, point: Sequence[Any]) -> np.ndarray:
         """What one node of the trapezoidal rule contributes, per unit of its step."""

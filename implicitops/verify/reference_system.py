@@ -14,7 +14,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from implicitops.codegen.functions import MPMATH
+from implicitops.codegen.python_functions import in_mpmath
 from implicitops.errors import NoReferenceError
 from implicitops.problems.external import External
 from implicitops.problems.fixed_point import FixedPoint
@@ -56,7 +56,7 @@ class SystemReference:
         self.n = len(problem.unknowns)
         self.shapes = problem.parameter_shapes
         self.residuals = [sp.sympify(r).xreplace(dict(zip(named, self.symbols))) for r in residuals]
-        self._evaluate = sp.lambdify(self.symbols, self.residuals, MPMATH)
+        self._evaluate = in_mpmath(self.symbols, self.residuals)
 
     def at(self, parameters: Sequence[float], near: Any, order: int = 1) -> ReferencePoint:
         """Reference at one parameter set, for the solution next to one in double precision.

@@ -21,7 +21,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from implicitops.codegen.functions import MPMATH
+from implicitops.codegen.python_functions import in_mpmath
 
 UNIT = mpmath.mpf(2) ** -53
 #: Relative step of the central differences by which the derivative of a single function is found.
@@ -110,13 +110,13 @@ def _function(node: sp.Expr, parts: list[Bounded]) -> Bounded:
 @lru_cache(maxsize=512)
 def _function_of_mpf(function: Any, n_arguments: int) -> Any:
     dummies = sp.symbols(f"a:{n_arguments}", real=True)
-    return sp.lambdify(dummies, function(*dummies), MPMATH)
+    return in_mpmath(dummies, function(*dummies))
 
 
 def _active_branch(node: sp.Piecewise, memo: dict[Any, Bounded]) -> sp.Expr:
     symbols = sorted(node.free_symbols, key=str)
     point = [memo[s][0] for s in symbols]
     for expression, condition in node.args:
-        if condition == True or sp.lambdify(symbols, condition, MPMATH)(*point):  # noqa: E712
+        if condition == True or in_mpmath(symbols, condition)(*point):  # noqa: E712
             return expression
     return sp.nan
