@@ -98,7 +98,7 @@ class Factorise(AtPoint):
 
 
 @dataclass(frozen=True)
-class SecondOrderFactors(AtPoint):
+class SecondOrderFactors(Factorise):
     """The factors of F_x again, inputs (p, x, factors): NaN where second derivatives are inaccurate.
 
     :class:`Factorise` judges first derivatives.
@@ -111,19 +111,6 @@ class SecondOrderFactors(AtPoint):
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
         return (*self.point_shapes, *self.output_shapes)
-
-    @property
-    def output_shapes(self) -> tuple[Shape, ...]:
-        return Factorise(self.problem).output_shapes
-
-    def vjp(self) -> Program:
-        """No cotangent flows through the factors."""
-        n = len(self.input_shapes)
-        return Program(n + 2, (), (None,) * n)
-
-    def jvp(self) -> Program:
-        """No tangent flows through the factors."""
-        return Program(2 * len(self.input_shapes) + 1, (), (None,))
 
 
 @dataclass(frozen=True)

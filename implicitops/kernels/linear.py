@@ -13,8 +13,7 @@ GRAIN = 100_000
 
 
 @bind.register(Factorise)
-@bind.register(SecondOrderFactors)
-def factorise_handle(operation: Factorise | SecondOrderFactors) -> _operation.Handle:
+def factorise_handle(operation: Factorise) -> _operation.Handle:
     """Handle of the operation."""
     equations, key = operation.equations, operation.problem.equation_key
     order = 2 if isinstance(operation, SecondOrderFactors) else 1
