@@ -220,6 +220,23 @@ static void iop_row_scales(const iop_root_system *s, const iop_root_workspace *w
         if (!(rows[i] > 0)) rows[i] = 1;
 }
 
+/* Scales of the unknowns under which no column of F_x is small next to the others, and those of the rows with them. */
+static void iop_equilibrated_scales(const iop_root_system *s, const iop_root_workspace *w, double *rows, double *columns) {
+    const int64_t n = s->shape.n;
+    const double *entries = w->values + 2 * n;
+    for (int pass = 0; pass < 3; pass++) {
+        memset(columns, 0, n * sizeof(double));
+        for (int64_t k = 0; k < s->n_entries; k++)
+            columns[s->columns[k]] = fmax(columns[s->columns[k]], fabs(entries[k]) / rows[s->rows[k]]);
+        for (int64_t i = 0; i < n; i++) columns[i] = columns[i] > 0 ? 1 / columns[i] : w->weight[i];
+        memset(rows, 0, n * sizeof(double));
+        for (int64_t k = 0; k < s->n_entries; k++)
+            rows[s->rows[k]] = fmax(rows[s->rows[k]], fabs(entries[k]) * columns[s->columns[k]]);
+        for (int64_t i = 0; i < n; i++)
+            if (!(rows[i] > 0)) rows[i] = 1;
+    }
+}
+
 /* Is F_x at `point`, factorised in w->matrix, regular to working precision?
  *
  * Rounding in F leaves the root uncertain by what inverse(F_x) makes of it.  If F_x itself changes by half along the
@@ -229,12 +246,20 @@ static int iop_is_regular(const iop_root_system *s, iop_root_workspace *w) {
     const int64_t n = s->shape.n;
     double *rows = w->simplified, *direction = w->work, noise = 0;
     iop_row_scales(s, w, rows);
-    const double magnification = iop_inverse_norm(&s->shape, w->matrix, w->pivot, rows, w->weight, w->work);
-    if (!(magnification * DBL_EPSILON < 0.1)) return 0;
+    double magnification = iop_inverse_norm(&s->shape, w->matrix, w->pivot, rows, w->weight, w->work);
+    const int is_out_of_scale = !(magnification * DBL_EPSILON < 0.1);
+    if (is_out_of_scale) {
+        /* An unknown that is 0 at the root and at the guess has shown no scale: that of its column of F_x has to do. */
+        iop_equilibrated_scales(s, w, rows, w->gradient);
+        magnification = iop_inverse_norm(&s->shape, w->matrix, w->pivot, rows, w->gradient, w->work);
+        if (!(magnification * DBL_EPSILON < 0.1)) return 0;
+    }
     for (int64_t i = 0; i < n; i++)
         noise = fmax(noise, (fabs(w->values[i]) + 4 * DBL_EPSILON * w->values[n + i]) / rows[i]);
-    noise = fmax(noise, 4 * DBL_EPSILON);
-    if (magnification * noise < 1e-11) return 1;
+    if (!is_out_of_scale) {
+        noise = fmax(noise, 4 * DBL_EPSILON);
+        if (magnification * noise < 1e-11) return 1;
+    }
     for (int64_t i = 0; i < n; i++) w->trial[i] = w->point[i] + noise * direction[i];
     iop_evaluate_system(s, w, w->trial, w->trial_values);
     double change = 0, size = 0;

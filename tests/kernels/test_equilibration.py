@@ -79,3 +79,31 @@ def test_reference_is_what_high_precision_says():
     with mpmath.workdps(50):
         true = reference_of(CARBONATE).at(list(POINT), CARBONATE(*POINT), 0).value
     assert max(abs(float(mpmath.mpf(float(v)) / t - 1)) for v, t in zip(CARBONATE(*POINT), true)) < 3e-16
+
+
+class TestUnknownsThatTheGuessGivesNoScale:
+    """At a guess of 0 nothing but F_x tells how large an unknown is."""
+
+    @pytest.mark.parametrize("n", [2, 3, 6])
+    @pytest.mark.parametrize("decades", [6, 12, 18])
+    @pytest.mark.parametrize("right", [0.0, 1e-9, 1.0])
+    def test_regular_system_has_its_root_in_any_units(self, n, decades, right, rng):
+        matrix, units = 0.3 / n * rng.uniform(-1, 1, (n, n)) + np.eye(n), 10.0 ** rng.uniform(-decades, decades, n)
+        unknowns, p = sp.symbols(f"x0:{n}"), sp.Symbol("p")
+        scaled = [x / sp.Float(unit) for x, unit in zip(unknowns, units)]
+        residuals = [sum(m * (z + z**3) for m, z in zip(row, scaled)) - p for row in matrix]
+        solution = iop.Root(residuals, unknowns, [p], guess=[0] * n).solve(right, derivatives=1)
+        cubic = np.linalg.solve(matrix, np.full(n, right))
+        exact = [float(sp.nsolve(sp.Symbol("z") + sp.Symbol("z") ** 3 - c, c, prec=30)) for c in cubic]
+        slopes = np.linalg.solve(matrix, np.ones(n)) / (1 + 3 * np.square(exact))
+        np.testing.assert_allclose(solution.value / units, exact, rtol=1e-13, atol=1e-15 * right)
+        np.testing.assert_allclose(solution.jacobian[:, 0] / units, slopes, rtol=1e-13)
+
+    @pytest.mark.parametrize("unit", [1e-18, 1e-9, 1e9, 1e18])
+    def test_singular_system_stays_singular_in_any_units(self, unit):
+        x, y, p = sp.symbols("x y p")
+        z = y / sp.Float(unit)
+        for equations in ([x + z - p, 2 * x + 2 * z - 2 * p], [x - p, z**3], [x + z**2 - p, x - p]):
+            found = iop.Root(equations, [x, y], [p], guess=[0, 0]).solve(0.3, throw=False)
+            assert found.status in (iop.Status.SINGULAR, iop.Status.STALLED)
+            assert np.isnan(found.value).all()
