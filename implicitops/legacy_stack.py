@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,19 +29,25 @@ def prepare() -> None:
       the C code isn't there, and takes its Python loop.
     * ``pymc3.Minibatch`` fails on NumPy >= 1.23, which no longer takes a list of slices for an index.
 
-    What is not imported yet is repaired when it is, by a finder at the head of ``sys.meta_path``: the call
+    What is not imported yet is repaired when it is, by a finder at the head of ``sys.meta_path``, which only processes
+    have that could import Theano: the call
     itself costs microseconds and may stand in any process, any number of times, on any thread. Where Theano
     is imported already, its BLAS setting is left alone. An ``import theano`` that failed before this call can
     be repeated after it.
     """
     with _lock:
-        if not any(isinstance(finder, _RepairingFinder) for finder in sys.meta_path):
+        if not any(isinstance(finder, _RepairingFinder) for finder in sys.meta_path) and _has_theano():
             sys.meta_path.insert(0, _RepairingFinder())
     if "theano" in sys.modules:
         _use_python_scan()
     data = sys.modules.get("pymc3.data")
     if data is not None:
         _repair_minibatch(data)
+
+
+def _has_theano() -> bool:
+    """Whether Theano is installed, or imported already."""
+    return "theano" in sys.modules or find_spec("theano") is not None
 
 
 class _RepairingFinder(MetaPathFinder):

@@ -201,3 +201,13 @@ import sys
 prepare()
 assert not any(name.split('.')[0] in ('theano', 'pymc3') for name in sys.modules)
 """)
+
+
+def test_a_process_without_theano_keeps_its_finders(monkeypatch):
+    from implicitops import legacy_stack
+
+    monkeypatch.setattr(sys, "meta_path", [f for f in sys.meta_path if type(f) is not legacy_stack._RepairingFinder])
+    monkeypatch.setattr(legacy_stack, "_has_theano", lambda: False)
+    before = list(sys.meta_path)
+    legacy_stack.prepare()
+    assert sys.meta_path == before
