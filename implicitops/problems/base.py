@@ -356,9 +356,17 @@ class Problem:
         return tuple(bound[name] for name in names)
 
     def replaced(self, **fields: Any) -> Self:
-        """Copy with other values of some fields, which are not validated again."""
-        other = object.__new__(type(self))
-        other.__setstate__(self.__getstate__())
+        """Copy with other values of some fields, which are not validated again.
+
+        Raises
+        ------
+        TypeError : there is no such field
+        """
+        state, other = self.__getstate__(), object.__new__(type(self))
+        for name in fields:
+            if name not in state:
+                raise TypeError(f"{type(self).__name__} has the fields {', '.join(state)}; got {name!r}.")
+        other.__setstate__(state)
         other._set(**fields)
         return other
 

@@ -167,7 +167,7 @@ def methods_agree(problem: ODE, case: Case, order: int) -> Check:
     from implicitops.verify.differentiation.numpy import NumpyDifferentiable
 
     other = "forward" if problem.sensitivity_method == "adjoint" else "adjoint"
-    differentiable = NumpyDifferentiable(problem.replaced(sensitivity=other))
+    differentiable = NumpyDifferentiable(problem.replaced(options=replace(problem.options, sensitivity=other)))
     computed = reverse_jacobian(replace(case, differentiable=differentiable))
     if np.isnan(computed).any():
         raise NotAvailableError(f"the {other} method found no answer")

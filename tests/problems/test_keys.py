@@ -165,3 +165,9 @@ def test_every_option_of_an_ode_can_be_stated_and_is_shown():
         assert getattr(stated.options, field.name) == ((other,) if field.name == "atol" else other)
         assert f"{field.name}=" in repr(stated)
         assert ode(**{field.name: keywords[field.name].default}).options == defaults
+
+
+def test_a_field_that_a_statement_does_not_have_cannot_be_replaced():
+    ode = iop.ODE({x: -a * x}, [a], initial={x: 1})
+    with pytest.raises(TypeError, match=r"ODE has the fields .*options.*; got 'sensitivity'"):
+        ode.replaced(sensitivity="adjoint")
