@@ -204,7 +204,7 @@ class Solution:
     jacobian: np.ndarray | None
     hessian: np.ndarray | None
     status_code: np.ndarray
-    estimates: Estimates | Callable[[], Estimates] = Estimates()
+    estimates: Estimates | Callable[[], Estimates] = field(default=Estimates(), repr=False)
     stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     time_derivative: np.ndarray | None = None
 

@@ -117,10 +117,20 @@ def as_guess(
     items = as_items(guess)
     if not is_vector and items is None:
         return (as_start(guess, params, "guess"),)
-    if items is None or len(items) != len(unknowns) or not is_vector:
+    if not is_vector:
+        raise ProblemError(
+            f"the guess of one unknown, {unknowns[0]}, is one number or expression; got the sequence {guess!r}. Take "
+            f"it out of that, or state a system of one equation: [equation], [{unknowns[0]}]."
+        )
+    if items is None:
+        raise ProblemError(
+            f"guess must be a sequence, with one expression for each of the {len(unknowns)} unknowns "
+            f"{', '.join(map(str, unknowns))}; got {guess!r}. Write guess=[{', '.join([str(guess)] * len(unknowns))}]."
+        )
+    if len(items) != len(unknowns):
         raise ProblemError(
             f"guess must have one expression for each of the {len(unknowns)} unknowns "
-            f"{', '.join(map(str, unknowns))}; got {1 if items is None else len(items)}: {guess}."
+            f"{', '.join(map(str, unknowns))}; got {len(items)}: {guess}."
         )
     return tuple(as_start(item, params, "guess") for item in items)
 

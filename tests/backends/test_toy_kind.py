@@ -99,7 +99,7 @@ class Strange(Operation):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda problem: problem(1.0), r"no kernel solves Stranger problems.*build\.solves"),
+        (lambda problem: handle_of(Solve(problem)), r"no kernel solves Stranger problems.*build\.solves"),
         (lambda problem: Solve(problem).vjp(), r"no derivative rules for Stranger problems.*rules_of\.register"),
     ],
 )

@@ -69,6 +69,8 @@ class TestRefusesSymbols:
     def test_unknown_symbol_in_bracket_and_guess(self):
         assert "an end of the bracket contains y" in refused(x - p, x, [p], bracket=(0, y))
         assert "guess contains y" in refused(x - p, x, [p], guess=y)
+        assert "the guess of one unknown, x, is one number" in refused(x - p, x, [p], guess=[1])
+        assert "Write guess=[1]" in refused([x - p], [x], [p], guess=1)
         assert "contains x" in refused(x - p, x, [p], guess=x)
 
     def test_duplicate_parameter(self):
