@@ -33,7 +33,7 @@ ctypedef double (*array_plain)(int, double *) noexcept nogil
 ctypedef double (*array_context)(int, double *, void *) noexcept nogil
 ctypedef void (*block_form)(const double *, double *, void *) noexcept nogil
 
-# The order of implicitops.kernels.external.FORMS, with 0 for the block form.
+# The order of implicitops.external.call.FORMS, with 0 for the block form.
 cdef enum Form:
     BLOCK = 0
     SCALAR_1, SCALAR_2, SCALAR_3, SCALAR_4
@@ -133,7 +133,7 @@ cdef class Function(Kernel):
     Parameters
     ----------
     address, context : int
-    form : int, position in implicitops.kernels.external.FORMS
+    form : int, position in implicitops.external.call.FORMS
     n_inputs, n_outputs : int
     keep : object that has to live as long as the address is used
     """
@@ -239,7 +239,7 @@ cdef class ExternalKernel(Kernel):
 
     Parameters
     ----------
-    evaluator : implicitops.kernels.external.Evaluator
+    evaluator : implicitops.external.handle.Evaluator
     """
 
     cdef readonly object evaluator

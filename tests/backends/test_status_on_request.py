@@ -110,14 +110,14 @@ def tf():
     return pytest.importorskip("tensorflow", reason="needs TensorFlow")
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_tensorflow_returns_value_and_status(tf, way, mixed):
     problem, batch, rest, expected = mixed
     op = problem.op("tensorflow", status=True)
     check(problem, batch, rest, expected, way(lambda v: op(v, **rest))(tf.constant(batch)))
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_vectorised_map_is_one_batch_of_statuses(tf, way):
     op = ROOT.op("tensorflow", status=True)
 
@@ -128,7 +128,7 @@ def test_vectorised_map_is_one_batch_of_statuses(tf, way):
     np.testing.assert_array_equal(code, [0, Status.NO_SIGN_CHANGE.code, 0])
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_status_has_no_derivative_and_leaves_that_of_the_value_alone(tf, way):
     def derivatives(v):
         with tf.GradientTape(persistent=True) as tape:
@@ -144,7 +144,7 @@ def test_status_has_no_derivative_and_leaves_that_of_the_value_alone(tf, way):
     assert has_none
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_status_and_forward_mode(tf, way):
     def along(v):
         with tf.autodiff.ForwardAccumulator(v, tf.ones_like(v)) as accumulator:
@@ -156,7 +156,7 @@ def test_status_and_forward_mode(tf, way):
     np.testing.assert_array_equal(code, [0, Status.NO_SIGN_CHANGE.code])
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 @pytest.mark.parametrize(("rate", "status"), [(0.3, Status.CONVERGED), (-1.0, Status.MAX_STEPS)])
 def test_status_value_and_gradient_integrate_once(tf, way, decays, rate, status):
     def all_three(rate):
@@ -172,13 +172,13 @@ def test_status_value_and_gradient_integrate_once(tf, way, decays, rate, status)
     assert np.isnan(value).all() == np.isnan(gradient) == (rate < 0)
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_failures_are_still_counted(tf, way):
     way(ROOT.op("tensorflow", status=True))(tf.constant([-0.5, 4.0], tf.float64))
     assert failures()[ROOT].count == 1
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_status_of_large_batches_that_run_on_threads(tf, way):
     from implicitops.kernels import parallel
 
@@ -202,7 +202,7 @@ def test_status_of_a_nan_that_somebody_else_made_is_undefined(tf, way):
 # -- Theano -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_theano_returns_value_and_status(mixed, linker):
     import theano
     import theano.tensor as tt
@@ -216,7 +216,7 @@ def test_theano_returns_value_and_status(mixed, linker):
         check(problem, batch, rest, expected, theano.function([v], [value, code])(batch))
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_theano_status_has_no_derivative_and_leaves_that_of_the_value_alone(linker):
     import theano
     import theano.tensor as tt

@@ -188,7 +188,7 @@ def test_tensorflow_verifies_the_gradient():
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")  # the harness tries a NaN element
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")  # the harness tries a NaN element
 def test_implicitops_verifies_the_gradient():
     assert iop.verify_grad(mu_of, {"theta": [0.2, 1e-5, 1e5]}, order=2, backends=("tensorflow",)).passed
 

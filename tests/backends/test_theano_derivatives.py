@@ -33,7 +33,7 @@ def test_theano_verifies_the_gradient():
     theano.gradient.verify_grad(quadratic, points, rng=random_state)
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")  # the harness tries a NaN element
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")  # the harness tries a NaN element
 def test_implicitops_verifies_the_gradient():
     report = verify_grad(mu_of, {"theta": [0.2, 1e-5, 1e5]}, order=2, backends=("theano",))
     assert report.passed

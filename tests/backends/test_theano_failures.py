@@ -124,7 +124,7 @@ def test_broadcast_arguments_are_reported_for_the_element_that_failed():
     np.testing.assert_array_equal(value, [[2.0, np.nan, 3.0]])
 
 
-@pytest.mark.filterwarnings("ignore::implicitops.status.SolveWarning")
+@pytest.mark.filterwarnings("ignore::implicitops.errors.SolveWarning")
 def test_counting_is_safe_on_many_threads():
     problem = square_root()
     threads = [
