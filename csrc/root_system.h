@@ -209,13 +209,13 @@ static iop_status iop_damped_newton(const iop_root_system *s, iop_root_workspace
     return IOP_MAX_STEPS;
 }
 
-/* Largest change of each equation when one unknown moves by its scale. */
-static void iop_row_scales(const iop_root_system *s, const iop_root_workspace *w, double *rows) {
+/* Largest change of each equation when one unknown moves by its scale in `columns`. */
+static void iop_row_scales(const iop_root_system *s, const iop_root_workspace *w, const double *columns, double *rows) {
     const int64_t n = s->shape.n;
     const double *entries = w->values + 2 * n;
     memset(rows, 0, n * sizeof(double));
     for (int64_t k = 0; k < s->n_entries; k++)
-        rows[s->rows[k]] = fmax(rows[s->rows[k]], fabs(entries[k]) * w->weight[s->columns[k]]);
+        rows[s->rows[k]] = fmax(rows[s->rows[k]], fabs(entries[k]) * columns[s->columns[k]]);
     for (int64_t i = 0; i < n; i++)
         if (!(rows[i] > 0)) rows[i] = 1;
 }
@@ -229,11 +229,7 @@ static void iop_equilibrated_scales(const iop_root_system *s, const iop_root_wor
         for (int64_t k = 0; k < s->n_entries; k++)
             columns[s->columns[k]] = fmax(columns[s->columns[k]], fabs(entries[k]) / rows[s->rows[k]]);
         for (int64_t i = 0; i < n; i++) columns[i] = columns[i] > 0 ? 1 / columns[i] : w->weight[i];
-        memset(rows, 0, n * sizeof(double));
-        for (int64_t k = 0; k < s->n_entries; k++)
-            rows[s->rows[k]] = fmax(rows[s->rows[k]], fabs(entries[k]) * columns[s->columns[k]]);
-        for (int64_t i = 0; i < n; i++)
-            if (!(rows[i] > 0)) rows[i] = 1;
+        iop_row_scales(s, w, columns, rows);
     }
 }
 
@@ -245,7 +241,7 @@ static void iop_equilibrated_scales(const iop_root_system *s, const iop_root_wor
 static int iop_is_regular(const iop_root_system *s, iop_root_workspace *w) {
     const int64_t n = s->shape.n;
     double *rows = w->simplified, *direction = w->work, noise = 0;
-    iop_row_scales(s, w, rows);
+    iop_row_scales(s, w, w->weight, rows);
     double magnification = iop_inverse_norm(&s->shape, w->matrix, w->pivot, rows, w->weight, w->work);
     const int is_out_of_scale = !(magnification * DBL_EPSILON < 0.1);
     if (is_out_of_scale) {
@@ -308,7 +304,7 @@ static iop_status iop_levenberg_marquardt(const iop_root_system *s, iop_root_wor
     const int64_t n = s->shape.n, n_values = 2 * n + s->n_entries;
     const iop_matrix_shape dense = {n, n - 1, n - 1, 0};
     double damping = 1e-3, growth = 2;
-    iop_row_scales(s, w, rows);
+    iop_row_scales(s, w, w->weight, rows);
     const double initial = iop_merit(w->values, rows, n);
     for (int64_t k = 0; k < s->max_steps; k++) {
         const double merit = iop_merit(w->values, rows, n);
