@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from implicitops.codegen.special import is_scipy
 from implicitops.errors import CorruptArtifactError
@@ -47,16 +48,32 @@ def artifact_from_bytes(content: bytes) -> Artifact:
 
     Raises
     ------
-    CorruptArtifactError : the checksum does not fit
+    CorruptArtifactError : the checksum does not fit, or the header is not one that ``Artifact.to_bytes`` writes
     """
     payload_start = len(_MAGIC) + _DIGEST_SIZE
     payload = content[payload_start:]
     if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != content[len(_MAGIC) : payload_start]:
         raise CorruptArtifactError("Expected object code with its checksum; got other bytes. Delete the file.")
     length = int.from_bytes(payload[:_LENGTH_SIZE], "little")
-    header = json.loads(payload[_LENGTH_SIZE : _LENGTH_SIZE + length])
+    try:
+        header = json.loads(payload[_LENGTH_SIZE : _LENGTH_SIZE + length])
+    except ValueError:
+        header = None
+    if not _is_header(header):
+        raise CorruptArtifactError("Expected object code with a header of implicitops; got another. Delete the file.")
     header["imports"] = tuple(header["imports"])
     return Artifact(object_code=payload[_LENGTH_SIZE + length :], **header)
+
+
+def _is_header(header: Any) -> bool:
+    """Whether these are the fields of an Artifact, as JSON gives them back."""
+    kinds = {"n_inputs": int, "n_outputs": int, "imports": list, "fingerprint": str, "scipy_version": str}
+    return (
+        isinstance(header, dict)
+        and header.keys() == kinds.keys()
+        and all(type(header[name]) is kind for name, kind in kinds.items())
+        and all(isinstance(symbol, str) for symbol in header["imports"])
+    )
 
 
 def installed_scipy_version(imports: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from implicitops.errors import CacheWarning, CorruptArtifactError
 LARGEST_SIZE = 512 * 2**20
 
 _SUFFIX = ".o"
+_WRITABLE_FOR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _STORES_BETWEEN_TRIMS = 64
 
 _warned: set[str] = set()
@@ -154,11 +155,12 @@ def _usable_directory(create: bool = False) -> pathlib.Path | None:
             f"The code cache needs a folder; {directory} cannot be used: {error}. Going on without.",
         )
         return None
-    if hasattr(os, "geteuid") and (status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH):
+    if hasattr(os, "geteuid") and (status.st_uid not in (0, os.geteuid()) or status.st_mode & _WRITABLE_FOR_OTHERS):
         _warn_once(
             "unusable",
             f"The code cache needs a folder that only you can write to; {directory} is another user's or "
-            "writable for all. Going on without; set IMPLICITOPS_CACHE_DIR to a folder of yours.",
+            "writable for its group or for all, and code from it would run in this process. Going on without; take the "
+            "permission away (chmod go-w), or set IMPLICITOPS_CACHE_DIR to a folder of yours.",
         )
         return None
     return directory

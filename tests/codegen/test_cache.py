@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -111,12 +113,38 @@ def test_path_that_is_a_file_costs_one_warning(cache_folder):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
-def test_folder_that_all_may_write_is_not_trusted(cache_folder):
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702])
+def test_folder_that_others_may_write_is_not_trusted(cache_folder, mode):
     cache_folder.mkdir()
-    cache_folder.chmod(0o777)
+    cache_folder.chmod(mode)
     with pytest.warns(RuntimeWarning, match="only you"):
         compile_bundle("open", make)
     assert not files(cache_folder)
+
+
+HEADER = {"n_inputs": 1, "n_outputs": 1, "imports": [], "fingerprint": "", "scipy_version": ""}
+HEADERS = {
+    "no JSON": b"{",
+    "no text": b"\xff\xfe",
+    "no object": b"[]",
+    "a field missing": json.dumps({name: HEADER[name] for name in list(HEADER)[1:]}).encode(),
+    "a field more": json.dumps({**HEADER, "new": 0}).encode(),
+    "a field of another type": json.dumps({**HEADER, "n_inputs": "1"}).encode(),
+    "imports that are no names": json.dumps({**HEADER, "imports": [0]}).encode(),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=list(HEADERS))
+def test_entry_with_a_valid_checksum_and_a_foreign_header_is_compiled_anew(cache_folder, header):
+    value = compile_bundle("foreign", make).evaluate([[0.5]])
+    (entry,) = files(cache_folder)
+    whole = entry.read_bytes()
+    payload = len(header).to_bytes(8, "little") + header + b"code"
+    entry.write_bytes(whole[: whole.index(b"\n") + 1] + hashlib.sha256(payload).digest() + payload)
+    forget()
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        assert compile_bundle("foreign", make).evaluate([[0.5]]) == value
+    assert entry.read_bytes() == whole
 
 
 def test_empty_variable_switches_the_cache_off(monkeypatch, tmp_path):
