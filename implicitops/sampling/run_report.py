@@ -110,12 +110,11 @@ def attributes(settings: Settings, backend: str, **more: Any) -> dict[str, Any]:
     """What stands in the attributes of posterior and sample_stats: the sampler and all versions."""
     packages = ["implicitops", "pymc3", "theano-pymc", "numpy", "arviz"]
     packages += ["tensorflow-probability"] * (backend == "tensorflow")
-    seed = settings.random_seed
     return {
         "sampler": {"nuts": "NUTS", "hmc": "HMC", "metropolis": "Metropolis"}[settings.step],
         "backend": backend,
         "tuning_steps": settings.tune,
-        "random_seed": "none" if seed is None else seed if isinstance(seed, int) else list(seed),
+        "random_seed": "none" if settings.entropy is None else settings.entropy,
         "python_version": platform.python_version(),
         **{f"{name.replace('-', '_')}_version": _version(name) for name in packages},
         **({"tensorflow_version": sys.modules["tensorflow"].__version__} if backend == "tensorflow" else {}),

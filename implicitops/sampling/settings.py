@@ -69,15 +69,36 @@ class Settings:
             raise ArgumentError(f"cores must be a whole number, at least 1, or None; got {self.cores!r}.")
         if not self.path_length > 0:
             raise ArgumentError(f"path_length must be positive; got {self.path_length!r}.")
+        if not _is_seed(self.random_seed):
+            raise ArgumentError(
+                "random_seed must be a whole number, at least 0, a sequence of such numbers, or None; "
+                f"got {self.random_seed!r}."
+            )
+
+    @property
+    def entropy(self) -> int | list[int] | None:
+        """The random seed in Python's own numbers, which can be written into files."""
+        seed = self.random_seed
+        if seed is None or isinstance(seed, (int, np.integer)):
+            return None if seed is None else int(seed)
+        return [int(number) for number in seed]
 
     @property
     def seeds(self) -> np.ndarray:
         """Two 31-bit seeds of the whole run, then one for each chain."""
-        entropy = self.random_seed
-        if entropy is not None and not isinstance(entropy, (int, np.integer)):
-            entropy = [int(seed) for seed in entropy]
-        words = np.random.SeedSequence(entropy).generate_state(self.chains + 2)
+        words = np.random.SeedSequence(self.entropy).generate_state(self.chains + 2)
         return np.asarray(words >> 1, dtype=np.int32)
+
+
+def _is_seed(seed: Any) -> bool:
+    """Whether NumPy's SeedSequence takes it: None, a whole number of at least 0, or a sequence of them."""
+    if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, (str, bytes)):
+        return np.ndim(seed) == 1 and len(seed) > 0 and all(_is_whole(number) for number in seed)
+    return seed is None or _is_whole(seed)
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and int(number) >= 0
 
 
 @dataclass

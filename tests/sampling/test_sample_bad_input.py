@@ -47,6 +47,22 @@ def test_discrete_variables_on_tensorflow_with_metropolis_are_an_error_too():
         sample(step="metropolis", backend="tensorflow", model=model, **QUIET)
 
 
+@pytest.mark.parametrize(
+    "seed", [1.5, "x", -1, True, [], [1, -1], [1, 0.5], np.float64(3), np.zeros((2, 2), int)], ids=repr
+)
+def test_a_seed_that_is_no_seed_is_named_before_sampling(backend, seed):
+    with pytest.raises(iop.ArgumentError, match="random_seed must be a whole number"):
+        sample(backend=backend, model=normal(), **{**QUIET, "random_seed": seed})
+
+
+@pytest.mark.parametrize("seed", [np.int64(4), np.array([4, 5]), (np.uint32(4), 5), None], ids=repr)
+def test_a_seed_of_numpy_gives_draws_that_can_be_saved(backend, seed, tmp_path):
+    found = sample(backend=backend, model=normal(), **{**QUIET, "random_seed": seed})
+    found.to_netcdf(str(tmp_path / "draws.nc"))
+    expected = "none" if seed is None else np.asarray(seed).tolist()
+    assert np.array_equal(found.posterior.attrs["random_seed"], expected)
+
+
 def test_a_model_without_free_variables_has_nothing_to_sample(backend):
     with pm.Model() as model:
         pm.Normal("y", 0, 1, observed=0.3)
