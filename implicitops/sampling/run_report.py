@@ -114,12 +114,19 @@ def attributes(settings: Settings, backend: str, **more: Any) -> dict[str, Any]:
         "sampler": {"nuts": "NUTS", "hmc": "HMC", "metropolis": "Metropolis"}[settings.step],
         "backend": backend,
         "tuning_steps": settings.tune,
-        "random_seed": "none" if settings.entropy is None else settings.entropy,
+        "random_seed": _as_attribute(settings.entropy),
         "python_version": platform.python_version(),
         **{f"{name.replace('-', '_')}_version": _version(name) for name in packages},
         **({"tensorflow_version": sys.modules["tensorflow"].__version__} if backend == "tensorflow" else {}),
         **more,
     }
+
+
+def _as_attribute(entropy: int | list[int] | None) -> Any:
+    """A seed as files keep it: as text where it has more than the 64 bits of their integers."""
+    numbers = entropy if isinstance(entropy, list) else [entropy or 0]
+    is_text = entropy is None or max(numbers) > np.iinfo(np.int64).max
+    return str(entropy).lower() if is_text else entropy
 
 
 def add_attributes(inference: az.InferenceData, found: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ class Settings:
 def _is_seed(seed: Any) -> bool:
     """Whether NumPy's SeedSequence takes it: None, a whole number of at least 0, or a sequence of them."""
     if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, (str, bytes)):
-        return np.ndim(seed) == 1 and len(seed) > 0 and all(_is_whole(number) for number in seed)
+        return getattr(seed, "ndim", 1) == 1 and len(seed) > 0 and all(map(_is_whole, seed))
     return seed is None or _is_whole(seed)
 
 
