@@ -232,7 +232,10 @@ cdef class Handle:
             if PyFloat_Check(argument):
                 values[k] = PyFloat_AS_DOUBLE(argument)
             elif PyLong_CheckExact(argument):
-                values[k] = argument
+                try:
+                    values[k] = argument
+                except OverflowError:
+                    return None
             else:
                 return None
             inputs[k] = &values[k]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import fractions
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.int32,
 #: Kinds of dtypes whose elements are real numbers: floating, signed, unsigned, Boolean.
 REAL_KINDS = "fiub"
 
+_LARGEST = np.finfo(np.float64).max
 _MAKE_FLOAT = "Convert it: np.asarray(x, dtype=float)"
 _FROM_TIMES = "Subtract a time and divide by a unit: (x - x[0]) / np.timedelta64(1, 'D')"
 
@@ -58,6 +60,8 @@ def real_array(value: Any) -> np.ndarray:
     array([ 1., nan])
     """
     array = np.asarray(value) if is_plain(value) else _as_array(value)
+    if array.dtype.kind == "O" and _is_of_long_integers(value):
+        array = array.astype(np.float64)
     if array.dtype.kind not in REAL_KINDS:
         raise NotRealError(_what_it_is(array, value))
     return array
@@ -160,12 +164,28 @@ def _is_number(item: Any) -> bool:
     )
 
 
+def _is_of_long_integers(value: Any) -> bool:
+    """Whether an array is one of objects only because integers of Python may have more than 64 bits."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return PLAIN.issuperset(map(type, items)) and not any(map(_is_too_large, items))
+
+
+def _is_too_large(item: Any) -> bool:
+    try:
+        return math.isinf(float(item)) and item not in (math.inf, -math.inf)  # a Decimal overflows to infinity
+    except OverflowError:
+        return True
+
+
 def _objects(array: np.ndarray, value: Any) -> str:
     """What an array of objects has in it that is no number."""
     if array.ndim == 0 and isinstance(value, (Mapping, set, frozenset)):
         return f"got a {type(value).__name__}: {value!r:.80}. Pass its numbers as a list or an array"
     index, item = _first(array, lambda item: not _is_number(item))
     if item is None and all(map(_is_number, array.ravel())):
+        index, item = _first(array, _is_too_large)
+        if item is not None:
+            return f"got a number beyond the largest float64, {_LARGEST:.2g}{index}. Use other units, or its logarithm"
         index, item = _first(array, lambda item: isinstance(item, (decimal.Decimal, fractions.Fraction)))
         first = f", such as {item!r:.60}{index}" if item is not None else ""
         return f"got numbers as objects, shape {array.shape}{first}. {_MAKE_FLOAT}"

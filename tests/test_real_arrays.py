@@ -41,6 +41,11 @@ REFUSED = {
         np.array([1.0, 2.0], dtype=object),
         r"numbers as objects, shape \(2,\). Convert it: np.asarray",
     ),
+    "integer beyond all floats": (10**400, r"got a number beyond the largest float64, 1.8e\+308. Use other units"),
+    "integer of too many digits to print": (-(10**5000), "got a number beyond the largest float64"),
+    "integer beyond all floats in a list": ([1, 10**400], "beyond the largest float64, .* at index 1"),
+    "Decimal beyond all floats": (decimal.Decimal("1e400"), "beyond the largest float64"),
+    "Fraction beyond all floats": ([fractions.Fraction(10**400), 1], "beyond the largest float64, .* at index 0"),
     "complex": (1j, "dtype complex128, .* 1j. Take the real part"),
     "complex in a list": ([1.0, 2 + 1j], r"\(2\+1j\) at index 1"),
     "complex without imaginary part": (np.array([1 + 0j]), "all imaginary parts are 0. Take the real part"),
@@ -217,3 +222,19 @@ def test_dtype_is_kept_where_nothing_is_missing():
     assert real_array(np.array([1, 2], dtype=np.int8)).dtype == np.int8
     assert real_array(np.ma.array([1, 2])).dtype.kind == "i"
     assert real_array([True, False]).dtype.kind == "b"
+
+
+@pytest.mark.parametrize("integer", [2**63, 10**30, -(10**300)], ids=["2**63", "10**30", "-10**300"])
+def test_integers_of_more_than_64_bits_are_numbers(integer):
+    wide = iop.Root(x - p, x, [p], guess=1)
+    for _ in range(2):  # the second call goes straight to the kernel
+        assert wide(integer) == float(integer)
+    assert real_array([integer, 1.5]).tolist() == [float(integer), 1.5]
+    assert real_array((integer, 1)).tolist() == [float(integer), 1.0]
+
+
+def test_integer_beyond_all_floats_is_refused_by_the_shortest_way_too():
+    wide = iop.Root(x - p, x, [p], guess=1)
+    wide(1.0)
+    with pytest.raises(ArgumentError, match="p must be real numbers; got a number beyond the largest float64"):
+        wide(10**400)
