@@ -213,7 +213,7 @@ class Problem:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Solve for given parameters, in the framework that the arguments belong to.
 
         Parameters
@@ -244,7 +244,7 @@ class Problem:
         problem, arguments, start_given = self.bind_all(args, kwargs)
         return _faces().apply(problem, arguments, start_given=start_given)
 
-    def solve(self, *args: Any, derivatives: int = 0, throw: bool = True, **kwargs: Any) -> Solution:
+    def solve(self, /, *args: Any, derivatives: int = 0, throw: bool = True, **kwargs: Any) -> Solution:
         """Solve for given parameters with NumPy and return everything that is known of the answer.
 
         Parameters
@@ -387,7 +387,8 @@ def as_parameters(params: Any) -> tuple[Parameter, ...]:
     """Validate ``params``: a sequence whose items are Symbols or tuples of Symbols, all different."""
     if isinstance(params, sp.Symbol):
         params = (params,)
-    if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
+    is_list = isinstance(params, Iterable) and not isinstance(params, (str, bytes))
+    if not is_list or getattr(params, "ndim", 1) == 0:
         raise ProblemError(f"params must be a sequence of Symbols (or tuples of Symbols); got {params!r}.")
     items: list[Parameter] = []
     for item in params:

@@ -83,7 +83,7 @@ class FixedPoint(ProblemWithUnknowns):
         unknown: Any,
         params: Any,
         *,
-        guess: Any,
+        guess: Any = None,
         method: str = "auto",
         rtol: float = 1e-8,
         atol: Any = 0.0,

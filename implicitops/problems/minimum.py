@@ -102,7 +102,7 @@ class Minimum(ProblemWithUnknowns):
         unknown: Any,
         params: Any,
         *,
-        guess: Any,
+        guess: Any = None,
         bounds: Any = None,
         method: str = "auto",
         rtol: float = 1e-8,

@@ -54,7 +54,7 @@ def as_expression(value: Any, role: str) -> sp.Expr:
         return as_expression(value.lhs - value.rhs, role)
     try:
         expression = sp.sympify(value, strict=True)
-    except sp.SympifyError:
+    except (sp.SympifyError, TypeError, ValueError, AttributeError):  # a class with __float__, for one, is a TypeError
         raise ProblemError(
             f"{role} must be a SymPy expression; got {value!r} of type {type(value).__name__}."
         ) from None
@@ -114,6 +114,12 @@ def as_guess(
     guess: Any, unknowns: Sequence[sp.Symbol], params: Sequence[sp.Symbol], is_vector: bool
 ) -> tuple[sp.Expr, ...]:
     """One start expression for each unknown."""
+    if guess is None:
+        start = "1" if not is_vector else f"[{', '.join('1' * len(unknowns))}]"
+        raise ProblemError(
+            f"guess must say where the search for {', '.join(map(str, unknowns))} starts; got none. Give a number or "
+            f"an expression of the parameters for each, as in guess={start}."
+        )
     items = as_items(guess)
     if not is_vector and items is None:
         return (as_start(guess, params, "guess"),)
@@ -204,7 +210,7 @@ def _as_time(value: Any) -> float:
 def _as_number(value: Any) -> float | None:
     try:
         expression = sp.sympify(value, strict=True)
-    except sp.SympifyError:
+    except (sp.SympifyError, TypeError, ValueError, AttributeError):
         return None
     is_number = isinstance(expression, sp.Expr) and expression.is_number and expression.is_extended_real is not False
     return float(expression) if is_number else None

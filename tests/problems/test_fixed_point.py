@@ -100,5 +100,5 @@ def test_bad_statements_say_why(arguments, options, words):
 
 
 def test_the_guess_is_required():
-    with pytest.raises(TypeError, match="guess"):
+    with pytest.raises(iop.ProblemError, match="guess"):
         iop.FixedPoint(sp.cos(a * x), x, [a])

@@ -68,7 +68,7 @@ class TestAccepts:
 
 class TestRefuses:
     def test_no_guess(self):
-        with pytest.raises(TypeError, match="guess"):
+        with pytest.raises(ProblemError, match="guess"):
             Minimum((x - p) ** 2, x, [p])
 
     def test_several_objectives(self):
