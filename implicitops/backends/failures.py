@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,16 @@ KEPT = 3
 _lock = threading.Lock()
 _failures: dict[Problem, Failures] = {}
 _stage = ""
+
+
+def _renew_lock() -> None:
+    """In a forked child nobody is left to open a lock that another thread held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @dataclass(frozen=True)

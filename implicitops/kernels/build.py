@@ -7,6 +7,7 @@ problem, of which Solve and Adjoint are operations, with :func:`solves`.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable
 from functools import singledispatch
@@ -124,6 +125,16 @@ def handle_of(operation: Operation) -> _operation.Handle:
             if handle is None:
                 handle = _built[operation.name] = _build_in_users_terms(operation)
     return handle
+
+
+def _renew_lock() -> None:
+    """In a forked child nobody is left to open a lock that another thread held for its own build."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _build_in_users_terms(operation: Operation) -> _operation.Handle:
